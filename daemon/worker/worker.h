@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Workers: the threads of the data plane, one a lcore, shared nothing. Each polls its queues of the
+// running captures, runs the pipeline over what it got, takes over the flows that other workers
+// steered to it, and answers its inbox at burst boundaries. And captures as users know them: names,
+// states, start and stop. All functions here are for the control thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capture.h"
+#include "counters.h"
+#include "decode.h"
+#include "export.h"
+#include "flow.h"
+
+enum { WORKERS_MAX = 64, CAPTURES_MAX = FLOW_CAPTURES_MAX };
+
+struct workers;
+
+struct workers_config {
+	unsigned count;
+	bool busy; // poll without sleeping (production); else idle workers sleep
+	struct flow_config flow; // capacity: for each worker
+	struct decode_config decode;
+	size_t record_ring_bytes; // each worker to the tail
+	size_t steer_ring_bytes;  // each worker to each other
+};
+
+// Starts the workers on EAL's worker lcores, or as control threads where there are too few lcores.
+// Returns 0 or a negative errno with a message.
+int workers_start(const struct workers_config *, struct workers **ret, char *error, size_t size);
+void workers_stop(struct workers *); // captures must have been stopped; accepts NULL
+
+unsigned workers_count(const struct workers *);
+struct ring **workers_records(struct workers *); // the record rings, for export_start
+
+struct worker_status {
+	int cpu;
+	uint64_t heartbeat;   // grows as long as the worker lives
+	double load;          // share of the last second that it did work, 0 to 1
+	uint64_t flows_active;
+	uint64_t flow_capacity;
+	uint64_t flow_table_bytes;
+};
+void workers_status(struct workers *, unsigned worker, struct worker_status *ret);
+
+// --- Questions to all workers ---
+
+// Runs queries[w] on worker w, for each worker, a step after each burst. The queries and their
+// results stay untouched by the caller until done(ctx) is called, from workers_dispatch().
+// Returns 0, or -EBUSY when too many questions are under way.
+int workers_query(struct workers *, struct flow_query *queries, void (*done)(void *ctx), void *ctx);
+
+// Readable when an answer or a change of state waits; then call workers_dispatch().
+int workers_event_fd(const struct workers *);
+void workers_dispatch(struct workers *);
+
+// --- Captures ---
+
+enum capture_phase {
+	CAPTURE_STARTING,
+	CAPTURE_RUNNING,
+	CAPTURE_PAUSED,
+	CAPTURE_FINISHED, // file read to its end, flows ended, records written
+	CAPTURE_FAILED,
+	CAPTURE_STOPPED,
+};
+const char *capture_phase_name(enum capture_phase);
+
+struct capture_status {
+	uint16_t index;
+	char name[64];
+	char source[4200];
+	char filter[1024];
+	enum capture_phase phase;
+	char reason[CAPTURE_ERROR_MAX]; // why finished, failed, paused; "" while running
+	unsigned queues;
+	bool live;
+	uint64_t started_ns; // wall clock
+	uint64_t ended_ns;   // 0 while running
+	uint64_t bytes_read, bytes_total; // files
+	double packets_per_second, bits_per_second; // over the last second
+	uint64_t first_packet_ns, last_packet_ns;
+};
+
+// Opens the source and starts it. name NULL or "": made from the source, unique. The filter is text.
+// Returns the capture's index, or a negative errno with a message: -EEXIST name in use, -ENOSPC too
+// many captures, else as capture_open.
+int captures_start(struct workers *, const char *source, const char *name, const char *filter,
+	char *error, size_t size);
+
+// Stops a running capture: its flows are ended (forced) and written, then done(ctx, ended) is called
+// from workers_dispatch(), where ended counts the flows that were active. An ended capture is taken off
+// the list (with its recent flows); done is called at once.
+// Returns 0 or -ENOENT.
+int captures_stop(struct workers *, const char *name, void (*done)(void *ctx, uint64_t ended), void *ctx);
+
+// Ends all active flows of a capture (index), or of all (-1), without stopping it; done as above.
+int captures_flush(struct workers *, int index, void (*done)(void *ctx, uint64_t ended), void *ctx);
+
+unsigned captures_list(struct workers *, struct capture_status *ret, unsigned max); // oldest first
+int captures_find(struct workers *, const char *name); // index or -ENOENT
+bool captures_all_ended(struct workers *); // none starting, running or paused
+
+// Adds the capture's counters (index; -1: all captures, past ones included) of one worker or
+// (worker -1) all to sum, consistently per worker.
+void captures_counters(struct workers *, int index, int worker, struct counters *sum);
+void captures_losses(struct workers *, int index, struct capture_losses *ret);
+
+struct capture_queue_counters {
+	unsigned worker;
+	uint64_t received, processed, filtered, dropped_ring_full, dropped_steer_ring_full,
+		dropped_no_mbuf, dropped_shutdown;
+};
+// What each queue of a capture saw; returns how many (at most max).
+unsigned captures_queue_counters(struct workers *, int index, struct capture_queue_counters *ret,
+	unsigned max);
