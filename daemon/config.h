@@ -28,7 +28,7 @@ struct config {
 	} groups;
 	enum log_level log;
 	unsigned workers; // default 1
-	char *cpus;       // "0,2-3"; NULL: all that the process may use
+	char *cpus;	  // "0,2-3"; NULL: all that the process may use
 	unsigned memory_mib;
 	bool busy; // idle: busy
 	struct config_capture *captures;
@@ -55,12 +55,16 @@ void config_free(struct config *); // accepts NULL
 // Command line. Returns 0 to go on; 1 when all is done (--help, --version, --check-config) and the
 // process should exit with *ret_exit; -EINVAL (message printed) for exit 1.
 // ret_path: the file it came from (NULL: none), for SIGHUP.
-int config_from_command_line(int argc, char **argv, struct config **ret, const char **ret_path,
-	int *ret_exit);
+int config_from_command_line(
+	int argc, char **argv, struct config **ret, const char **ret_path, int *ret_exit);
 
 // Writes the commented default configuration (etc/pktaid.yaml is made by it).
 void config_write_template(FILE *);
 
+// Copies into fresh (read from the file) what the command line had said in old.
+void config_keep_command_line(struct config *fresh, const struct config *old);
+
 // What a reload may change while running (log, captures added or gone, timeouts not): compares and
 // lists the keys that need a restart, comma separated. Returns how many.
-unsigned config_restart_keys(const struct config *old, const struct config *new, char *text, size_t size);
+unsigned config_restart_keys(
+	const struct config *old, const struct config *new, char *text, size_t size);

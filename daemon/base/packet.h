@@ -52,12 +52,12 @@ enum tunnel_type {
 };
 
 enum layer_flag {
-	LAYER_FRAGMENT = 1 << 0,       // has MF, an offset, or an IPv6 fragment header that is not atomic
+	LAYER_FRAGMENT = 1 << 0, // has MF, an offset, or an IPv6 fragment header that is not atomic
 	LAYER_FIRST_FRAGMENT = 1 << 1, // offset 0
-	LAYER_L4 = 1 << 2,             // the L4 header was read whole: ports and, for TCP, tcp are valid
-	LAYER_ICMP_ONE_WAY = 1 << 3,   // ICMP type without counterpart (Community ID 1.0)
-	LAYER_TUNNEL_ID = 1 << 4,      // tunnel_id is set
-	LAYER_TCP_TIMESTAMP = 1 << 5,  // tcp.ts_val and tcp.ts_ecr are set
+	LAYER_L4 = 1 << 2, // the L4 header was read whole: ports and, for TCP, tcp are valid
+	LAYER_ICMP_ONE_WAY = 1 << 3,  // ICMP type without counterpart (Community ID 1.0)
+	LAYER_TUNNEL_ID = 1 << 4,     // tunnel_id is set
+	LAYER_TCP_TIMESTAMP = 1 << 5, // tcp.ts_val and tcp.ts_ecr are set
 	LAYER_TCP_WSCALE = 1 << 6,
 	LAYER_TCP_MSS = 1 << 7,
 };
@@ -69,10 +69,10 @@ struct ip_layer {
 	uint16_t src_port; // host order; ICMP: as Community ID 1.0 maps type and code; else 0
 	uint16_t dst_port;
 	uint8_t version; // 4 or 6
-	uint8_t proto;   // protocol number behind all extension headers
-	uint8_t ttl;     // or hop limit
-	uint8_t tos;     // or traffic class
-	uint16_t flags;  // enum layer_flag
+	uint8_t proto;	 // protocol number behind all extension headers
+	uint8_t ttl;	 // or hop limit
+	uint8_t tos;	 // or traffic class
+	uint16_t flags;	 // enum layer_flag
 	uint8_t icmp_type;
 	uint8_t icmp_code;
 	uint32_t l3_off;
@@ -93,12 +93,13 @@ struct ip_layer {
 		uint8_t wscale;
 	} tcp;
 	uint8_t tunnel_type; // enum tunnel_type: how this layer lies in the layer before it
-	uint8_t owner;       // worker that owns the flow (set by steering)
+	uint8_t owner;	     // worker that owns the flow (set by steering)
 	uint8_t swapped;     // set with hash: dst is the lower end of the canonical key
 	uint8_t more_fragments;
 	uint32_t tunnel_id; // VNI, GRE key, VSID, ERSPAN session; not GTP's TEID
-	uint64_t tunnel_hash; // identity of the whole tunnel path, 0 outside tunnels (set with hash)
-	uint64_t hash;        // of the canonical key (set by flow_key_hash)
+	uint64_t
+		tunnel_hash; // identity of the whole tunnel path, 0 outside tunnels (set with hash)
+	uint64_t hash;	     // of the canonical key (set by flow_key_hash)
 };
 
 struct packet {
@@ -106,9 +107,9 @@ struct packet {
 	const uint8_t *data; // contiguous; valid until the packet is released
 	uint32_t caplen;     // bytes at data
 	uint32_t wirelen;    // frame bytes on the wire without FCS
-	uint64_t ts_ns;      // since the epoch, from the capture's time source
-	uint64_t now_ns;     // the capture's clock at this packet: never goes back (see capture_clock)
-	uint64_t seq;        // number within its capture, from 1
+	uint64_t ts_ns;	     // since the epoch, from the capture's time source
+	uint64_t now_ns; // the capture's clock at this packet: never goes back (see capture_clock)
+	uint64_t seq;	 // number within its capture, from 1
 	struct rte_mbuf *mbuf; // holds data, or NULL
 	struct chunk *chunk;   // holds data, or NULL; exactly one of the two is set
 	uint16_t capture;      // index of the capture
@@ -121,10 +122,10 @@ struct packet {
 	uint8_t event_count;
 	uint8_t events[PACKET_EVENTS_MAX]; // enum event_id
 	uint16_t vlan[PACKET_VLANS_MAX];   // ids only, outermost first
-	uint16_t ethertype;                // of the outermost payload behind tags and labels, 0 unknown
-	uint32_t arp_off;                  // 0: no ARP header
-	uint32_t eth_off;                  // outermost Ethernet header; UINT32_MAX none
-	uint64_t protocols;                // bit set of enum protocol_id: the frame's header stack
+	uint16_t ethertype; // of the outermost payload behind tags and labels, 0 unknown
+	uint32_t arp_off;   // 0: no ARP header
+	uint32_t eth_off;   // outermost Ethernet header; UINT32_MAX none
+	uint64_t protocols; // bit set of enum protocol_id: the frame's header stack
 	struct ip_layer layer[PACKET_LAYERS_MAX];
 } __attribute__((aligned(64)));
 
