@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "decode.h"
+#include "defrag.h"
 #include "flow.h"
 #include "log.h"
 
@@ -36,6 +37,7 @@ struct config {
 	struct flow_config flow; // capacity is for all workers together
 	uint64_t recent_bytes;
 	struct decode_config decode;
+	struct defrag_config defrag; // limits are for all workers together
 	uint64_t stats_interval_ns; // 0: never
 	// command line only
 	char *events;

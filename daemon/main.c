@@ -251,6 +251,7 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 		.busy = c->busy,
 		.flow = c->flow,
 		.decode = c->decode,
+		.defrag = c->defrag,
 		.record_ring_bytes = 4 << 20,
 		.steer_ring_bytes = 4 << 20,
 	};

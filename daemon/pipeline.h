@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "counters.h"
 #include "decode.h"
+#include "defrag.h"
 #include "flow.h"
 #include "ring.h"
 
@@ -45,8 +46,18 @@ struct pipeline_steer {
 	void *ctx;
 };
 
+// Packets on their way to this worker's flows.
+struct pipeline_lane {
+	// Packets that defrag made: accounting of fragments, and whole datagrams.
+	struct packet extra[PACKET_BURST];
+	unsigned extra_count;
+	struct packet *local[2 * PACKET_BURST]; // with layers that this worker owns
+	unsigned local_count;
+};
+
 struct pipeline {
 	const struct decode_config *decode;
+	struct defrag *defrag; // NULL: fragments are counted with ports 0
 	const struct flow_config *flow_config;
 	struct flow_table *flows;
 	struct ring *records;
@@ -54,6 +65,10 @@ struct pipeline {
 	unsigned worker;
 	unsigned workers;
 	struct packet burst[PACKET_BURST];
+	// What a burst collects. Taking in steered packets while waiting for room to steer must not disturb
+	// the burst that waits, so each has its own.
+	struct pipeline_lane lanes[2], *lane;
+	uint64_t steered, steer_full; // since the last publishing
 };
 
 // Receives one burst from a queue and takes it all the way. Returns how many packets came (with those
@@ -61,4 +76,9 @@ struct pipeline {
 unsigned pipeline_poll(struct pipeline *, struct pipeline_queue *q);
 
 // Takes on n packets that another worker decoded and steered here; releases them.
-void pipeline_take(struct pipeline *, struct packet *pkts, unsigned n);
+void pipeline_take(
+	struct pipeline *, struct packet *pkts, unsigned n, struct counters *const *counters);
+
+// Gives up what waits for more fragments: of the capture, whose clock stands at now_ns; all: at its end.
+void pipeline_expire(
+	struct pipeline *, uint16_t capture, uint64_t now_ns, bool all, struct counters *);

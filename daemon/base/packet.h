@@ -35,6 +35,7 @@ enum packet_flag {
 	PACKET_LOSSLESS = 1 << 0,  // from a file: wait, never drop
 	PACKET_TRUNCATED = 1 << 1, // captured bytes are fewer than wire bytes
 	PACKET_VLAN_STRIPPED = 1 << 2,
+	PACKET_DEFRAGGED = 1 << 3, // its fragment, if any, has been through the defrag stage
 };
 
 enum tunnel_type {
@@ -61,6 +62,9 @@ enum layer_flag {
 	LAYER_TCP_WSCALE = 1 << 6,
 	LAYER_TCP_MSS = 1 << 7,
 };
+
+// An owner for layers that are not to be counted (again) in any flow.
+#define LAYER_NOT_COUNTED 0xff
 
 // What one IP header and the transport header behind it say. Offsets count from packet.data.
 struct ip_layer {

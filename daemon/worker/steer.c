@@ -105,8 +105,10 @@ void steer_end(struct worker *from, const struct steer_end *end)
 
 static unsigned drain_ring(struct worker *w, struct ring *r)
 {
-	unsigned n = 0;
+	struct counters *counters[PACKET_BURST];
 	const struct ring_msg *m;
+	struct worker_capture *c;
+	unsigned n = 0;
 
 	while (n < PACKET_BURST && (m = ring_next(r)) != NULL) {
 		const void *payload = m + 1;
@@ -115,18 +117,25 @@ static unsigned drain_ring(struct worker *w, struct ring *r)
 			struct packet *p = &w->taken[n++];
 
 			memcpy(p, payload, m->size - sizeof(*m));
-			if (p->now_ns > w->capture[p->capture].now_ns)
-				w->capture[p->capture].now_ns = p->now_ns;
+			c = &w->capture[p->capture];
+			if (c->run == NULL) { // ended here already: accounting of late fragments
+				packet_release(&p, 1);
+				n--;
+				continue;
+			}
+			counters[n - 1] = c->counters;
+			if (p->now_ns > c->now_ns)
+				c->now_ns = p->now_ns;
 			continue;
 		}
 		// Flows must see what came before the end.
 		if (n > 0)
-			pipeline_take(&w->pipeline, w->taken, n);
+			pipeline_take(&w->pipeline, w->taken, n, counters);
 		n = 0;
 		worker_capture_end(w, payload);
 	}
 	if (n > 0)
-		pipeline_take(&w->pipeline, w->taken, n);
+		pipeline_take(&w->pipeline, w->taken, n, counters);
 	ring_release(r);
 	return n;
 }

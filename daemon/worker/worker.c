@@ -96,6 +96,8 @@ static void queue_stop(struct worker *w, unsigned at, bool forced)
 	w->queue_count--;
 	w->queue[at] = w->queue[w->queue_count];
 	w->queue_run[at] = w->queue_run[w->queue_count];
+	pipeline_expire(&w->pipeline, q->index, q->clock.now_ns, true, q->counters);
+	steer_publish(w);
 	steer_end(w, &end);
 }
 
@@ -125,6 +127,8 @@ static void capture_ending_step(struct worker *w, unsigned index)
 	unsigned before = flow_table_active(w->pipeline.flows), after, left;
 	struct capture_done_record *done;
 
+	pipeline_expire(&w->pipeline, (uint16_t)index, c->now_ns, true, c->counters);
+	steer_publish(w);
 	left = flow_capture_end(w->pipeline.flows, (uint16_t)index, c->now_ns,
 		c->forced ? FLOW_END_FORCED : FLOW_END_EOF, END_BUDGET, false);
 	after = flow_table_active(w->pipeline.flows);
@@ -265,6 +269,16 @@ static unsigned poll_queues(struct worker *w)
 	return n;
 }
 
+static void expire(struct worker *w, struct worker_capture *c, unsigned index, uint64_t now_ns)
+{
+	flow_expire(w->pipeline.flows, (uint16_t)index, now_ns, EXPIRE_BUDGET);
+	if (now_ns / NSEC_PER_S == c->expired_s)
+		return;
+	c->expired_s = now_ns / NSEC_PER_S;
+	pipeline_expire(&w->pipeline, (uint16_t)index, now_ns, false, c->counters);
+	steer_publish(w);
+}
+
 static void captures_step(struct worker *w, uint64_t wall_ns)
 {
 	for (unsigned i = 0; i < w->capture_count; i++) {
@@ -275,8 +289,7 @@ static void captures_step(struct worker *w, uint64_t wall_ns)
 		if (c->ending)
 			capture_ending_step(w, i);
 		else if (c->now_ns != 0)
-			flow_expire(w->pipeline.flows, (uint16_t)i, capture_now(c, wall_ns),
-				EXPIRE_BUDGET);
+			expire(w, c, i, capture_now(c, wall_ns));
 	}
 	ring_publish(w->records);
 }
@@ -385,6 +398,7 @@ static void worker_free(struct worker *w)
 	if (w == NULL)
 		return;
 	flow_table_free(w->pipeline.flows);
+	defrag_free(w->pipeline.defrag);
 	ring_free(w->records);
 	ring_free(w->inbox);
 	ring_free(w->replies);
@@ -427,7 +441,8 @@ static struct worker *worker_new(struct workers *all, unsigned index)
 		.workers = config->count,
 	};
 	w->pipeline.flows = flow_table_new(&config->flow, index, w->records);
-	if (w->pipeline.flows == NULL)
+	w->pipeline.defrag = defrag_new(&config->defrag);
+	if (w->pipeline.flows == NULL || w->pipeline.defrag == NULL)
 		goto fail;
 	w->flow_table_bytes = flow_table_bytes(w->pipeline.flows);
 	return w;

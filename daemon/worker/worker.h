@@ -12,6 +12,7 @@
 #include "capture.h"
 #include "counters.h"
 #include "decode.h"
+#include "defrag.h"
 #include "export.h"
 #include "flow.h"
 
@@ -24,8 +25,9 @@ struct workers_config {
 	bool busy;		 // poll without sleeping (production); else idle workers sleep
 	struct flow_config flow; // capacity: for each worker
 	struct decode_config decode;
-	size_t record_ring_bytes; // each worker to the tail
-	size_t steer_ring_bytes;  // each worker to each other
+	struct defrag_config defrag; // limits: for each worker
+	size_t record_ring_bytes;    // each worker to the tail
+	size_t steer_ring_bytes;     // each worker to each other
 };
 
 // Starts the workers on EAL's worker lcores, or as control threads where there are too few lcores.

@@ -61,8 +61,9 @@ struct reply {
 struct worker_capture {
 	struct capture_run *run; // NULL: slot not in use
 	struct counters *counters;
-	uint64_t now_ns; // the latest that this worker knows of the capture's clock
-	unsigned ends;	 // queues that have ended
+	uint64_t now_ns;    // the latest that this worker knows of the capture's clock
+	uint64_t expired_s; // when fragments were last looked through
+	unsigned ends;	    // queues that have ended
 	bool forced;
 	bool ending;
 	uint64_t ended; // flows ended by the end
