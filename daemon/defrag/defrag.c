@@ -302,6 +302,14 @@ static void insert_sorted(struct defrag *d, struct defrag_tracker *t, uint32_t i
 {
 	uint32_t *link = &t->fragments;
 
+	if (d->fragment[i].length == 0) { // accounting only: out of the way of those with bytes
+		d->fragment[i].offset = 0;
+		d->fragment[i].next = t->fragments;
+		t->fragments = i;
+		if (t->tail == 0)
+			t->tail = i;
+		return;
+	}
 	if (t->tail != 0 && d->fragment[t->tail].offset <= d->fragment[i].offset) {
 		d->fragment[t->tail].next = i;
 		t->tail = i;
