@@ -85,7 +85,7 @@ static int reload(void *ctx, char *text, size_t size)
 		snprintf(text, size, "no configuration file was given: nothing to reload");
 		return -ENOENT;
 	}
-	fresh = config_load(d->config_path, text, size);
+	fresh = config_reload(d->config, d->config_path, text, size);
 	if (fresh == NULL)
 		return -EINVAL;
 	log_set_level(fresh->log);
@@ -97,7 +97,6 @@ static int reload(void *ctx, char *text, size_t size)
 		snprintf(text, size, "reloaded");
 		log_notice("configuration reloaded from %s", d->config_path);
 	}
-	config_keep_command_line(fresh, d->config);
 	config_free(d->config);
 	d->config = fresh;
 	return 0;
@@ -282,8 +281,9 @@ static int start_export(struct daemon *d, char *error, size_t size)
 
 static int start_control(struct daemon *d, char *error, size_t size)
 {
+	char socket[4096];
 	struct control_config control = {
-		.socket = d->config->socket,
+		.socket = socket,
 		.group_read = d->config->groups.read,
 		.group_admin = d->config->groups.admin,
 		.workers = d->workers,
@@ -294,6 +294,11 @@ static int start_control(struct daemon *d, char *error, size_t size)
 		.ctx = d,
 	};
 
+	if (config_socket_path(d->config, socket, sizeof(socket)) < 0) {
+		snprintf(error, size,
+			"no place for the socket: set --socket, PKTAID_SOCKET or XDG_RUNTIME_DIR");
+		return -ENOENT;
+	}
 	return control_start(d->base, &control, &d->control, error, size);
 }
 

@@ -276,7 +276,7 @@ static void take_datagram(struct pipeline *pl, struct packet *p, struct packet *
 	flow_key_hash(pl->flow_config, whole, 1);
 	for (unsigned i = 0; i < whole->layer_count; i++)
 		whole->layer[i].owner = i < outer ? LAYER_NOT_COUNTED
-						  : owner_of(pl, &whole->layer[i]);
+		                                  : owner_of(pl, &whole->layer[i]);
 	whole->flags |= PACKET_DEFRAGGED;
 	defrag_finish(pl->defrag, &whole->layer[outer], take_fragment, pl);
 	p->layer[outer].owner = LAYER_NOT_COUNTED;

@@ -7,7 +7,7 @@
 
 struct chunk_pool {
 	_Atomic(struct chunk *) returned; // pushed by any thread
-	struct chunk *free;		  // the source's worker only
+	struct chunk *free;               // the source's worker only
 	_Atomic unsigned in_use;
 	uint32_t size_bytes;
 	unsigned count;

@@ -8,7 +8,7 @@
 
 #define NSEC_PER_S UINT64_C(1000000000)
 
-uint64_t clock_wall_ns(void);	   // CLOCK_REALTIME
+uint64_t clock_wall_ns(void);      // CLOCK_REALTIME
 uint64_t clock_monotonic_ns(void); // CLOCK_MONOTONIC
 
 // The clock of one capture. One thread uses it: the worker that reads the capture's queue.

@@ -73,10 +73,10 @@ struct ip_layer {
 	uint16_t src_port; // host order; ICMP: as Community ID 1.0 maps type and code; else 0
 	uint16_t dst_port;
 	uint8_t version; // 4 or 6
-	uint8_t proto;	 // protocol number behind all extension headers
-	uint8_t ttl;	 // or hop limit
-	uint8_t tos;	 // or traffic class
-	uint16_t flags;	 // enum layer_flag
+	uint8_t proto;   // protocol number behind all extension headers
+	uint8_t ttl;     // or hop limit
+	uint8_t tos;     // or traffic class
+	uint16_t flags;  // enum layer_flag
 	uint8_t icmp_type;
 	uint8_t icmp_code;
 	uint32_t l3_off;
@@ -97,13 +97,13 @@ struct ip_layer {
 		uint8_t wscale;
 	} tcp;
 	uint8_t tunnel_type; // enum tunnel_type: how this layer lies in the layer before it
-	uint8_t owner;	     // worker that owns the flow (set by steering)
+	uint8_t owner;       // worker that owns the flow (set by steering)
 	uint8_t swapped;     // set with hash: dst is the lower end of the canonical key
 	uint8_t more_fragments;
 	uint32_t tunnel_id; // VNI, GRE key, VSID, ERSPAN session; not GTP's TEID
 	uint64_t
 		tunnel_hash; // identity of the whole tunnel path, 0 outside tunnels (set with hash)
-	uint64_t hash;	     // of the canonical key (set by flow_key_hash)
+	uint64_t hash;       // of the canonical key (set by flow_key_hash)
 };
 
 struct packet {
@@ -111,9 +111,9 @@ struct packet {
 	const uint8_t *data; // contiguous; valid until the packet is released
 	uint32_t caplen;     // bytes at data
 	uint32_t wirelen;    // frame bytes on the wire without FCS
-	uint64_t ts_ns;	     // since the epoch, from the capture's time source
+	uint64_t ts_ns;      // since the epoch, from the capture's time source
 	uint64_t now_ns; // the capture's clock at this packet: never goes back (see capture_clock)
-	uint64_t seq;	 // number within its capture, from 1
+	uint64_t seq;    // number within its capture, from 1
 	struct rte_mbuf *mbuf; // holds data, or NULL
 	struct chunk *chunk;   // holds data, or NULL; exactly one of the two is set
 	uint16_t capture;      // index of the capture

@@ -12,8 +12,8 @@
 
 enum record_type {
 	RECORD_FLOW = 1,     // struct flow_record (flow.h)
-	RECORD_ANOMALY,	     // struct anomaly_record (export.h)
-	RECORD_ARP,	     // struct arp_record (export.h)
+	RECORD_ANOMALY,      // struct anomaly_record (export.h)
+	RECORD_ARP,          // struct arp_record (export.h)
 	RECORD_CAPTURE_DONE, // struct capture_done_record (export.h): last record of a capture
 };
 

@@ -16,7 +16,7 @@ struct ring {
 	uint64_t size;
 	// writer only
 	_Alignas(64) uint64_t write; // reserved up to here
-	uint64_t last;		     // head of the last reservation
+	uint64_t last;               // head of the last reservation
 	uint64_t read_seen;
 	// reader only
 	_Alignas(64) uint64_t read; // read up to here

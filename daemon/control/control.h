@@ -14,13 +14,13 @@ struct event_base;
 struct control;
 
 struct control_config {
-	const char *socket;	 // path
-	const char *group_read;	 // names; members may read
+	const char *socket;      // path
+	const char *group_read;  // names; members may read
 	const char *group_admin; // members may also change
 	struct workers *workers;
 	struct export *export;
 	uint64_t stats_interval_ns; // 0: no periodic stats events
-	unsigned max_clients;	    // default 256 where 0
+	unsigned max_clients;       // default 256 where 0
 	// what only main can do
 	int (*reload)(void *ctx, char *text, size_t size); // 0, or -errno with a message
 	void (*shutdown)(void *ctx);

@@ -22,12 +22,12 @@ struct defrag;
 // Who wins where fragments overlap with different bytes: E is the fragment that came earlier, N the
 // one that came later.
 enum defrag_policy {
-	DEFRAG_FIRST,	// E
-	DEFRAG_LAST,	// N
-	DEFRAG_BSD,	// E where it begins before or with N, else N
-	DEFRAG_LINUX,	// E where it begins before N, else N
+	DEFRAG_FIRST,   // E
+	DEFRAG_LAST,    // N
+	DEFRAG_BSD,     // E where it begins before or with N, else N
+	DEFRAG_LINUX,   // E where it begins before N, else N
 	DEFRAG_WINDOWS, // E, unless N begins before and ends after it
-	DEFRAG_DROP,	// nobody: the datagram is given up (RFC 5722); exact repeats do no harm
+	DEFRAG_DROP,    // nobody: the datagram is given up (RFC 5722); exact repeats do no harm
 };
 
 enum { DEFRAG_NETWORKS_MAX = 32, DEFRAG_FRAGMENTS_PER_DATAGRAM = 1024 };
@@ -42,7 +42,7 @@ struct defrag_network {
 struct defrag_config {
 	uint32_t trackers;   // datagrams under way, and for a while after they were complete
 	uint32_t fragments;  // fragments waiting
-	uint64_t bytes;	     // their payload
+	uint64_t bytes;      // their payload
 	uint64_t timeout_ns; // from a datagram's first fragment
 	enum defrag_policy policy4, policy6;
 	struct defrag_network network[DEFRAG_NETWORKS_MAX]; // first match decides
@@ -50,9 +50,9 @@ struct defrag_config {
 };
 
 enum defrag_result {
-	DEFRAG_WAITING,	 // kept; nothing more to do with this layer
+	DEFRAG_WAITING,  // kept; nothing more to do with this layer
 	DEFRAG_COMPLETE, // ret_pkt is the datagram: decode it, then call defrag_finish
-	DEFRAG_REFUSED,	 // cannot be kept: count it in the flow with ports 0
+	DEFRAG_REFUSED,  // cannot be kept: count it in the flow with ports 0
 };
 
 // Takes one packet for the flow stage: a copy on the caller's side, valid during the call. Only the

@@ -18,7 +18,7 @@ struct defrag_block {
 };
 
 struct defrag_fragment {
-	uint32_t next;	 // by offset
+	uint32_t next;   // by offset
 	uint32_t blocks; // payload
 	uint32_t offset;
 	uint32_t length;
@@ -48,13 +48,13 @@ enum defrag_state {
 
 struct defrag_tracker {
 	struct defrag_key key;
-	uint32_t chain;	       // next in the same hash bucket
+	uint32_t chain;        // next in the same hash bucket
 	uint32_t older, newer; // in order of first fragments
 	uint32_t fragments;    // by offset
-	uint32_t tail;	       // the last of them
+	uint32_t tail;         // the last of them
 	uint32_t fragment_count;
 	uint32_t total; // payload bytes, UINT32_MAX until the last fragment came
-	uint32_t have;	// payload bytes without overlaps
+	uint32_t have;  // payload bytes without overlaps
 	uint32_t header_length;
 	uint32_t header_next; // IPv6: offset of the byte that names the fragment header
 	uint64_t first_now_ns;
@@ -91,7 +91,7 @@ struct defrag {
 // pool.c
 bool defrag_pool_init(struct defrag *);
 void defrag_pool_fini(struct defrag *);
-uint32_t defrag_tracker_get(struct defrag *);	    // 0: none left
+uint32_t defrag_tracker_get(struct defrag *);       // 0: none left
 void defrag_tracker_put(struct defrag *, uint32_t); // with all that it holds
 uint32_t defrag_fragment_get(struct defrag *);
 void defrag_fragment_put(struct defrag *, uint32_t);

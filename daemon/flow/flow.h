@@ -16,7 +16,7 @@ struct flow_table;
 struct flow_filter;
 
 enum {
-	FLOW_SPLT_PKTS = 16,	// packets in the sequence of sizes and times
+	FLOW_SPLT_PKTS = 16,    // packets in the sequence of sizes and times
 	FLOW_CAPTURES_MAX = 64, // capture indices
 };
 
@@ -80,7 +80,7 @@ struct flow_direction { // to-server is [0], to-client is [1]
 	uint64_t first_ns;
 	uint64_t last_ns;
 	double size_mean, size_m2,
-		size_m3;		 // running moments of frame sizes, bytes (Welford, Pebay)
+		size_m3;                 // running moments of frame sizes, bytes (Welford, Pebay)
 	double iat_mean, iat_m2, iat_m3; // of inter-arrival times, ns; n = pkts - 1
 	uint64_t iat_min_ns, iat_max_ns;
 	uint32_t size_min, size_max;
@@ -93,7 +93,7 @@ struct flow_direction { // to-server is [0], to-client is [1]
 
 struct flow_splt {
 	uint32_t dt_ns; // since the packet before, saturating
-	uint16_t size;	// L4 payload bytes
+	uint16_t size;  // L4 payload bytes
 	uint8_t direction;
 	uint8_t tcp_flags;
 };
@@ -106,18 +106,18 @@ struct flow_record {
 	uint64_t last_ns;
 	uint16_t capture;
 	uint16_t worker;
-	uint32_t part_no;			  // 1, 2, ...
-	uint8_t end;				  // enum flow_end
-	uint8_t tcp_state;			  // enum flow_tcp_state
-	uint8_t midstream;			  // TCP begun without SYN
-	uint8_t direction_guessed;		  // by port or first packet only
-	uint8_t replied;			  // packets in both directions, over all parts
-	uint8_t icmp_type, icmp_code;		  // of the first packet to the server
+	uint32_t part_no;                         // 1, 2, ...
+	uint8_t end;                              // enum flow_end
+	uint8_t tcp_state;                        // enum flow_tcp_state
+	uint8_t midstream;                        // TCP begun without SYN
+	uint8_t direction_guessed;                // by port or first packet only
+	uint8_t replied;                          // packets in both directions, over all parts
+	uint8_t icmp_type, icmp_code;             // of the first packet to the server
 	uint8_t icmp_reply_type, icmp_reply_code; // of the first packet to the client
 	uint8_t has_icmp, has_icmp_reply;
 	uint8_t splt_count;
 	uint8_t dropped_nearby; // the capture lost packets during the flow
-	uint8_t tunnel_depth;	// IP layers around this one
+	uint8_t tunnel_depth;   // IP layers around this one
 	uint8_t tunnel_has_id;
 	uint8_t truncated; // a packet of the flow was not captured whole
 	uint8_t unused[3];
@@ -130,8 +130,8 @@ struct flow_record {
 	uint8_t tunnel_proto;
 	uint16_t unused2;
 	// latencies, ns; 0 where not seen
-	uint64_t syn_ns;	    // SYN to SYN/ACK
-	uint64_t synack_ns;	    // SYN/ACK to the ACK
+	uint64_t syn_ns;            // SYN to SYN/ACK
+	uint64_t synack_ns;         // SYN/ACK to the ACK
 	uint64_t first_response_ns; // first payload to the server to first payload back
 	uint64_t response_min_ns, response_max_ns, response_sum_ns;
 	uint32_t response_samples;
@@ -142,9 +142,9 @@ struct flow_record {
 
 // What the table must know of a capture before its first packet.
 struct flow_capture {
-	const char *name;	   // part of flow_id
+	const char *name;          // part of flow_id
 	struct counters *counters; // this worker's block for the capture; the table adds to it
-	bool lossless;		   // wait for room when writing records, never drop
+	bool lossless;             // wait for room when writing records, never drop
 };
 
 // --- Key ---
@@ -205,13 +205,13 @@ enum flow_query_kind { FLOW_QUERY_TOP, FLOW_QUERY_LIST, FLOW_QUERY_GET };
 struct flow_query {
 	// set by the asker
 	enum flow_query_kind kind;
-	enum flow_metric metric;	  // top
-	bool ascending;			  // top: smallest first
-	int capture;			  // -1: all
-	int app_proto;			  // -1: all
-	uint64_t flow_id;		  // get
+	enum flow_metric metric;          // top
+	bool ascending;                   // top: smallest first
+	int capture;                      // -1: all
+	int app_proto;                    // -1: all
+	uint64_t flow_id;                 // get
 	const struct flow_filter *filter; // NULL: all; must outlive the query
-	unsigned limit;			  // size of results
+	unsigned limit;                   // size of results
 	struct flow_record *results;
 	uint32_t next; // list: where to go on (0 first); advanced by the steps
 	// set by the steps

@@ -385,9 +385,9 @@ static void run_settled(struct capture_run *run)
 	run->capture = NULL;
 	s->ended_ns = clock_wall_ns();
 	s->packets_per_second = s->bits_per_second = 0;
-	s->phase = run->failed	     ? CAPTURE_FAILED
-		   : run->stop_asked ? CAPTURE_STOPPED
-				     : CAPTURE_FINISHED;
+	s->phase = run->failed       ? CAPTURE_FAILED
+	           : run->stop_asked ? CAPTURE_STOPPED
+	                             : CAPTURE_FINISHED;
 	if (s->phase == CAPTURE_STOPPED)
 		snprintf(s->reason, sizeof(s->reason), "stopped on request");
 	log_info("capture %s: %s%s%s", s->name, capture_phase_name(s->phase),
@@ -561,7 +561,7 @@ void workers_tick(struct workers *all)
 	for (unsigned w = 0; w < all->config.count; w++) {
 		uint64_t busy = all->worker[w]->busy_tsc;
 		double load = (double)(busy - all->tick_busy[w]) /
-			      ((double)rte_get_tsc_hz() * seconds);
+		              ((double)rte_get_tsc_hz() * seconds);
 
 		all->load[w] = load > 1 ? 1 : load;
 		all->tick_busy[w] = busy;
@@ -576,10 +576,10 @@ void workers_tick(struct workers *all)
 		captures_counters(all, (int)i, -1, &c);
 		run->status.packets_per_second = (double)(c.value[COUNTER_received] -
 							  run->tick_pkts) /
-						 seconds;
+		                                 seconds;
 		run->status.bits_per_second = (double)(c.value[COUNTER_received_bytes] -
 						       run->tick_bytes) *
-					      8 / seconds;
+		                              8 / seconds;
 		run->tick_pkts = c.value[COUNTER_received];
 		run->tick_bytes = c.value[COUNTER_received_bytes];
 	}

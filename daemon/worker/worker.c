@@ -312,8 +312,8 @@ static void sleep_a_little(struct worker *w)
 	struct pollfd fd = {.fd = w->wake_fd, .events = POLLIN};
 	unsigned step = w->idle_polls - SPIN_POLLS;
 	uint64_t ns = w->queue_count == 0 ? SLEEP_NO_QUEUE_NS
-		      : step > 6	  ? SLEEP_MAX_NS
-					  : (uint64_t)SLEEP_MIN_NS << step;
+	              : step > 6          ? SLEEP_MAX_NS
+	                                  : (uint64_t)SLEEP_MIN_NS << step;
 	struct timespec t = {
 		.tv_nsec = (long)(ns < SLEEP_MAX_NS || w->queue_count == 0 ? ns : SLEEP_MAX_NS)};
 	uint64_t count;

@@ -22,7 +22,7 @@ struct workers;
 
 struct workers_config {
 	unsigned count;
-	bool busy;		 // poll without sleeping (production); else idle workers sleep
+	bool busy;               // poll without sleeping (production); else idle workers sleep
 	struct flow_config flow; // capacity: for each worker
 	struct decode_config decode;
 	struct defrag_config defrag; // limits: for each worker
@@ -36,7 +36,7 @@ int workers_start(const struct workers_config *, struct workers **ret, char *err
 void workers_stop(struct workers *); // captures must have been stopped; accepts NULL
 
 unsigned workers_count(const struct workers *);
-struct ring **workers_records(struct workers *);	    // the record rings, for export_start
+struct ring **workers_records(struct workers *);            // the record rings, for export_start
 void workers_set_export(struct workers *, struct export *); // before the first capture
 
 // Once a second: rates, loads, ended captures.
@@ -45,7 +45,7 @@ void workers_tick(struct workers *);
 struct worker_status {
 	int cpu;
 	uint64_t heartbeat; // grows as long as the worker lives
-	double load;	    // share of the last second that it did work, 0 to 1
+	double load;        // share of the last second that it did work, 0 to 1
 	uint64_t flows_active;
 	uint64_t flow_capacity;
 	uint64_t flow_table_bytes;
@@ -84,9 +84,9 @@ struct capture_status {
 	char reason[CAPTURE_ERROR_MAX]; // why finished, failed, paused; "" while running
 	unsigned queues;
 	bool live;
-	uint64_t started_ns;			    // wall clock
-	uint64_t ended_ns;			    // 0 while running
-	uint64_t bytes_read, bytes_total;	    // files
+	uint64_t started_ns;                        // wall clock
+	uint64_t ended_ns;                          // 0 while running
+	uint64_t bytes_read, bytes_total;           // files
 	double packets_per_second, bits_per_second; // over the last second
 	uint64_t first_packet_ns, last_packet_ns;
 };
@@ -109,7 +109,7 @@ int captures_flush(struct workers *, int index, void (*done)(void *ctx, uint64_t
 
 unsigned captures_list(struct workers *, struct capture_status *ret, unsigned max); // oldest first
 int captures_find(struct workers *, const char *name); // index or -ENOENT
-bool captures_all_ended(struct workers *);	       // none starting, running or paused
+bool captures_all_ended(struct workers *);             // none starting, running or paused
 // True while a capture has ended but its last records are still being written: look again in some
 // milliseconds with workers_dispatch().
 bool captures_settling(struct workers *);

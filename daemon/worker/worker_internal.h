@@ -14,7 +14,7 @@ enum {
 	WORKER_QUEUES_MAX = CAPTURES_MAX,
 	WORKER_QUERIES_MAX = 16,
 	STEER_PACKET = 1, // payload: struct packet, as many layers as it has
-	STEER_END = 2,	  // payload: struct steer_end; the last message of a queue
+	STEER_END = 2,    // payload: struct steer_end; the last message of a queue
 };
 
 struct steer_end {
@@ -27,8 +27,8 @@ enum command_type {
 	COMMAND_CAPTURE_BEGIN, // run
 	COMMAND_QUEUE_START,   // run, queue
 	COMMAND_QUEUE_STOP,    // run, queue
-	COMMAND_QUERY,	       // query, token
-	COMMAND_FLUSH,	       // run (NULL: all), token
+	COMMAND_QUERY,         // query, token
+	COMMAND_FLUSH,         // run (NULL: all), token
 	COMMAND_QUIT,
 };
 
@@ -43,10 +43,10 @@ struct command {
 
 enum reply_type {
 	REPLY_CAPTURE_BEGUN = 1, // run
-	REPLY_CAPTURE_ENDED,	 // run, ended
-	REPLY_STATE,		 // run, state: a queue paused or went on
-	REPLY_QUERY,		 // token
-	REPLY_FLUSHED,		 // token, ended
+	REPLY_CAPTURE_ENDED,     // run, ended
+	REPLY_STATE,             // run, state: a queue paused or went on
+	REPLY_QUERY,             // token
+	REPLY_FLUSHED,           // token, ended
 };
 
 struct reply {
@@ -63,7 +63,7 @@ struct worker_capture {
 	struct counters *counters;
 	uint64_t now_ns;    // the latest that this worker knows of the capture's clock
 	uint64_t expired_s; // when fragments were last looked through
-	unsigned ends;	    // queues that have ended
+	unsigned ends;      // queues that have ended
 	bool forced;
 	bool ending;
 	uint64_t ended; // flows ended by the end
@@ -82,8 +82,8 @@ struct worker {
 	struct workers *all;
 	struct pipeline pipeline;
 	struct ring *records;
-	struct ring *inbox;		    // C writes
-	struct ring *replies;		    // C reads
+	struct ring *inbox;                 // C writes
+	struct ring *replies;               // C reads
 	struct ring *steer_in[WORKERS_MAX]; // from each other worker
 	unsigned index;
 	unsigned lcore;
@@ -130,18 +130,18 @@ struct flush_gather {
 // A capture from start to removal; control's, but where it says otherwise.
 struct capture_run {
 	struct capture_status status;
-	struct capture *capture;			  // NULL once closed
-	struct counters *counters[WORKERS_MAX];		  // W writes, each its own
+	struct capture *capture;                          // NULL once closed
+	struct counters *counters[WORKERS_MAX];           // W writes, each its own
 	struct pipeline_queue *queue[CAPTURE_QUEUES_MAX]; // the polling worker's
 	unsigned queue_worker[CAPTURE_QUEUES_MAX];
 	struct capture_losses losses; // as last read
-	unsigned begun_missing;	      // workers that have not begun it yet
-	unsigned end_missing;	      // workers that have not ended it yet
-	bool failed;		      // a queue failed
-	bool stop_asked;	      // by a user
-	bool stopping;		      // queues have been told
-	bool stop_wanted;	      // stop was asked while starting
-	uint64_t ended;		      // flows ended by its end
+	unsigned begun_missing;       // workers that have not begun it yet
+	unsigned end_missing;         // workers that have not ended it yet
+	bool failed;                  // a queue failed
+	bool stop_asked;              // by a user
+	bool stopping;                // queues have been told
+	bool stop_wanted;             // stop was asked while starting
+	uint64_t ended;               // flows ended by its end
 	void (*stop_done)(void *ctx, uint64_t ended);
 	void *stop_ctx;
 	// rates over the last tick
@@ -157,7 +157,7 @@ struct workers {
 	// control's
 	struct export *export;
 	struct capture_run *run[CAPTURES_MAX]; // by index
-	uint16_t order[CAPTURES_MAX];	       // indices, oldest first
+	uint16_t order[CAPTURES_MAX];          // indices, oldest first
 	unsigned run_count;
 	unsigned queries;
 	struct counters retired; // of captures taken off the list
@@ -173,7 +173,7 @@ void worker_command(struct worker *, enum command_type, const struct command *);
 // --- steer.c (worker) ---
 bool steer_pass(void *worker, const struct packet *, uint64_t workers, bool lossless);
 void steer_end(struct worker *, const struct steer_end *); // to every worker, this one included
-void steer_publish(struct worker *);			   // once a burst
+void steer_publish(struct worker *);                       // once a burst
 unsigned steer_drain(struct worker *); // takes what others sent; returns packets
 void worker_wake(struct worker *);
 

@@ -334,7 +334,7 @@ static void unfinished_fragments_stay_within_limits(void **state)
 	for (uint32_t i = 0; i < 100000; i++) {
 		make_fragment(f, 4, i, payload, 0, 1480, true, 1000);
 		refused += defrag_add(d, &f->p, &counters, &whole, count_emitted, NULL) ==
-			   DEFRAG_REFUSED;
+		           DEFRAG_REFUSED;
 		assert_in_range(defrag_bytes_in_use(d), 0, c.bytes);
 		assert_in_range(defrag_fragments_in_use(d), 0, c.fragments);
 	}
