@@ -257,6 +257,9 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 	int r;
 
 	workers.flow.capacity = (c->flow.capacity + c->workers - 1) / c->workers;
+	workers.defrag.trackers = (c->defrag.trackers + c->workers - 1) / c->workers;
+	workers.defrag.fragments = (c->defrag.fragments + c->workers - 1) / c->workers;
+	workers.defrag.bytes = c->defrag.bytes / c->workers;
 	hash_seed_init();
 	r = eal_start(&eal, error, size);
 	if (r < 0)
