@@ -49,16 +49,17 @@ enum tunnel_type {
 	TUNNEL_GENEVE,
 	TUNNEL_GTPU,
 	TUNNEL_TEREDO,
+	TUNNEL_MPLS, // labels in IP or UDP; labels below the first IP header are no tunnel
 	TUNNEL_TYPES,
 };
 
 enum layer_flag {
 	LAYER_FRAGMENT = 1 << 0, // has MF, an offset, or an IPv6 fragment header that is not atomic
 	LAYER_FIRST_FRAGMENT = 1 << 1, // offset 0
-	LAYER_L4 = 1 << 2, // the L4 header was read whole: ports and, for TCP, tcp are valid
-	LAYER_ICMP_ONE_WAY = 1 << 3,  // ICMP type without counterpart (Community ID 1.0)
-	LAYER_TUNNEL_ID = 1 << 4,     // tunnel_id is set
-	LAYER_TCP_TIMESTAMP = 1 << 5, // tcp.ts_val and tcp.ts_ecr are set
+	LAYER_L4 = 1 << 2,             // the L4 header was read: payload_* and, for TCP, tcp are valid
+	LAYER_ICMP_ONE_WAY = 1 << 3,   // ICMP type without counterpart (Community ID 1.0)
+	LAYER_TUNNEL_ID = 1 << 4,      // tunnel_id is set
+	LAYER_TCP_TIMESTAMP = 1 << 5,  // tcp.ts_val and tcp.ts_ecr are set
 	LAYER_TCP_WSCALE = 1 << 6,
 	LAYER_TCP_MSS = 1 << 7,
 };
