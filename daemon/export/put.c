@@ -27,10 +27,10 @@ char *put_time(char *p, uint64_t ns)
 		uint64_t minute; // and 1 more: 0 is an unused entry
 		char text[PREFIX];
 	} known[MINUTES];
-	uint64_t minute = ns / (60 * NS_PER_S);
-	uint64_t rest = ns - minute * 60 * NS_PER_S;
-	unsigned seconds = (unsigned)(rest / NS_PER_S);
-	unsigned nanos = (unsigned)(rest % NS_PER_S);
+	uint64_t minute = ns / (60 * NSEC_PER_S);
+	uint64_t rest = ns - minute * 60 * NSEC_PER_S;
+	unsigned seconds = (unsigned)(rest / NSEC_PER_S);
+	unsigned nanos = (unsigned)(rest % NSEC_PER_S);
 	unsigned i = minute % MINUTES;
 
 	if (known[i].minute != minute + 1) {
