@@ -76,9 +76,8 @@ struct flow_tuple {
 
 struct flow_direction { // to-server is [0], to-client is [1]
 	uint64_t pkts;
-	uint64_t bytes; // frame bytes
-	uint64_t first_ns;
-	uint64_t last_ns;
+	uint64_t bytes;   // frame bytes
+	uint64_t last_ns; // of the latest packet to come
 	double size_mean, size_m2,
 		size_m3;                 // running moments of frame sizes, bytes (Welford, Pebay)
 	double iat_mean, iat_m2, iat_m3; // of inter-arrival times, ns; n = pkts - 1
