@@ -165,7 +165,37 @@ static void a_frame_cut_on_the_wire_never_harms(void **state)
 	}
 }
 
-static inline int event_test_run(const char *name, const struct event_cases *t)
+// Writes one frame as input of the fuzz target: Ethernet or else the link type that none has.
+static void write_seed(const char *dir, const char *name, unsigned row, bool is_good)
+{
+	const uint8_t head[4] = {f.link == LINK_ETHERNET ? 0 : 8, 7, 0, 0};
+	char path[4096];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s-%u-%s", dir, name, row, is_good ? "good" : "bad");
+	file = fopen(path, "wb");
+	assert_non_null(file);
+	assert_int_equal(fwrite(head, 1, sizeof(head), file), sizeof(head));
+	assert_int_equal(fwrite(f.data, 1, f.size, file), f.size);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void write_seeds(const struct event_cases *t, const char *dir)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		if (i == 0 || t->rows[i].good != t->rows[i - 1].good) {
+			frame_init(&f);
+			t->rows[i].good();
+			write_seed(dir, event_table[t->rows[i].id].name, i, true);
+		}
+		frame_init(&f);
+		t->rows[i].bad();
+		write_seed(dir, event_table[t->rows[i].id].name, i, false);
+	}
+}
+
+static inline int event_test_run(
+	const char *name, const struct event_cases *t, int argc, char **argv)
 {
 	void *state = (void *)(uintptr_t)t;
 	const struct CMUnitTest tests[] = {
@@ -177,5 +207,9 @@ static inline int event_test_run(const char *name, const struct event_cases *t)
 		cmocka_unit_test_prestate(a_frame_cut_on_the_wire_never_harms, state),
 	};
 
+	if (argc == 3 && strcmp(argv[1], "--seeds") == 0) {
+		write_seeds(t, argv[2]);
+		return 0;
+	}
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }

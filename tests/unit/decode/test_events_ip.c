@@ -423,10 +423,10 @@ static const struct event_case rows[] = {
 	{EVENT_ah_short, good_ah, bad_ah_short},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct event_cases t = {
 		rows, sizeof(rows) / sizeof(rows[0]), EVENT_unknown_link_type, EVENT_ah_short};
 
-	return event_test_run("decode events of link and IP", &t);
+	return event_test_run("decode events of link and IP", &t, argc, argv);
 }

@@ -285,10 +285,10 @@ static const struct event_case rows[] = {
 	{EVENT_igmp_short, good_igmp, bad_igmp},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct event_cases t = {
 		rows, sizeof(rows) / sizeof(rows[0]), EVENT_tcp_short, EVENT_igmp_short};
 
-	return event_test_run("decode events of transport", &t);
+	return event_test_run("decode events of transport", &t, argc, argv);
 }

@@ -261,10 +261,10 @@ static const struct event_case rows[] = {
 	{EVENT_too_many_headers, good_headers, bad_headers},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct event_cases t = {
 		rows, sizeof(rows) / sizeof(rows[0]), EVENT_gre_version, EVENT_too_many_headers};
 
-	return event_test_run("decode events of tunnels", &t);
+	return event_test_run("decode events of tunnels", &t, argc, argv);
 }
