@@ -43,8 +43,8 @@ bool decode_checksum_l4(
 	const struct packet *p, const struct ip_layer *l, uint32_t l4_len, bool with_pseudo_header)
 {
 	uint64_t sum = checksum_add(0, p->data + l->l4_off, l4_len);
-	uint8_t tail[8] = {l4_len >> 24, l4_len >> 16 & 0xff, l4_len >> 8 & 0xff, l4_len & 0xff,
-		0, 0, 0, l->proto};
+	uint8_t tail[8] = {l4_len >> 24, l4_len >> 16 & 0xff, l4_len >> 8 & 0xff, l4_len & 0xff, 0,
+		0, 0, l->proto};
 
 	if (with_pseudo_header) {
 		uint32_t size = l->version == 4 ? 4 : 16;

@@ -95,8 +95,8 @@ void decode_slow(const struct decode_config *config, struct packet *p)
 // Header bytes n of a frame, as far as the short cut has come.
 struct fast {
 	const uint8_t *at; // L4 header
-	uint32_t off;      // of it
-	uint32_t left;     // L4 bytes by the IP header
+	uint32_t off;	   // of it
+	uint32_t left;	   // L4 bytes by the IP header
 	uint32_t captured; // L4 bytes captured
 };
 
@@ -226,8 +226,7 @@ static inline uint32_t fast_vlans(struct packet *p, uint16_t *type)
 
 		if (p->caplen < off + 4 || p->vlan_count == PACKET_VLANS_MAX)
 			return 0;
-		p->protocols |=
-			*type == ETHERTYPE_VLAN ? PROTOCOL_BIT(VLAN) : PROTOCOL_BIT(QINQ);
+		p->protocols |= *type == ETHERTYPE_VLAN ? PROTOCOL_BIT(VLAN) : PROTOCOL_BIT(QINQ);
 		p->vlan[p->vlan_count++] = load_be16(h) & 0xfff;
 		*type = load_be16(h + 2);
 		off += 4;
@@ -265,7 +264,7 @@ static inline bool decode_fast(struct packet *p)
 	if (!ok)
 		return false;
 	f.off = (uint32_t)(f.at - p->data);
-	ok = l->proto == IP_TCP   ? fast_tcp(p, l, &f)
+	ok = l->proto == IP_TCP	  ? fast_tcp(p, l, &f)
 	     : l->proto == IP_UDP ? fast_udp(p, l, &f)
 				  : false;
 	if (!ok)

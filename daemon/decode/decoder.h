@@ -48,8 +48,8 @@ enum {
 	ETHERTYPE_QINQ = 0x88a8,
 	ETHERTYPE_LLDP = 0x88cc,
 	ETHERTYPE_MACSEC = 0x88e5,
-	ETHERTYPE_PBB = 0x88e7,   // 802.1ah I-TAG
-	ETHERTYPE_CMD = 0x8909,   // Cisco metadata (security group tag)
+	ETHERTYPE_PBB = 0x88e7,	  // 802.1ah I-TAG
+	ETHERTYPE_CMD = 0x8909,	  // Cisco metadata (security group tag)
 	ETHERTYPE_VNTAG = 0x8926, // Cisco, 802.1Qbh
 	ETHERTYPE_ETAG = 0x893f,  // 802.1BR
 	ETHERTYPE_QINQ_OLD = 0x9100,
@@ -90,9 +90,9 @@ struct decoder {
 	const struct decode_config *config;
 	struct packet *p;
 	struct ip_layer *layer; // innermost so far, NULL before the first
-	uint32_t off;           // of what is looked at next; never beyond end
-	uint32_t end;           // see above
-	uint32_t cap;           // see above; never beyond end
+	uint32_t off;		// of what is looked at next; never beyond end
+	uint32_t end;		// see above
+	uint32_t cap;		// see above; never beyond end
 	uint16_t ethertype;
 	uint8_t proto;
 	uint8_t tunnel_type; // enum tunnel_type that the next IP layer lies in
@@ -206,7 +206,7 @@ uint32_t decode_ah(struct decoder *d, uint8_t *ret_next);
 bool decode_tcp_options(struct ip_layer *l, struct cursor options, bool is_cut);
 
 // How much n more bytes at an offset look like a header, for tunnels and labels that do not say
-// what they carry. NO: something in it contradicts; MAYBE: not captured or nothing to check by.
+// what they carry. NO: something in it contradicts; MAYBE: not all there, or nothing to check by.
 enum decode_looks { DECODE_LOOKS_NO, DECODE_LOOKS_MAYBE, DECODE_LOOKS_YES };
 
 enum decode_looks decode_looks_ethernet(const struct decoder *d, uint32_t skip);
@@ -215,8 +215,8 @@ bool decode_looks_ip_version(const struct decoder *d, uint32_t skip, unsigned ve
 
 // Whether the Internet checksum over the L4 bytes of the layer (with pseudo header) is right. All
 // of l4_len bytes must be captured.
-bool decode_checksum_l4(const struct packet *p, const struct ip_layer *l, uint32_t l4_len,
-	bool with_pseudo_header);
+bool decode_checksum_l4(
+	const struct packet *p, const struct ip_layer *l, uint32_t l4_len, bool with_pseudo_header);
 bool decode_checksum_ok(const uint8_t *data, uint32_t n);
 
 // Whether a UDP port is one that decode_udp_tunnel knows. All lanes are compared at once: a table of 64 Ki bits

@@ -9,12 +9,21 @@ enum { NO_COUNTERPART = 0xff };
 struct icmp_type {
 	uint8_t min_size;    // of the message; 0: the type is not registered
 	uint8_t counterpart; // the type that answers it, or NO_COUNTERPART
-	bool is_error;       // quotes a packet behind its first eight bytes
+	bool is_error;	     // quotes a packet behind its first eight bytes
 };
 
-#define ONE_WAY(size)     {size, NO_COUNTERPART, false}
-#define QUOTES            {8, NO_COUNTERPART, true}
-#define TWO_WAY(size, to) {size, to, false}
+#define ONE_WAY(size)                                                                              \
+	{                                                                                          \
+		size, NO_COUNTERPART, false                                                        \
+	}
+#define QUOTES                                                                                     \
+	{                                                                                          \
+		8, NO_COUNTERPART, true                                                            \
+	}
+#define TWO_WAY(size, to)                                                                          \
+	{                                                                                          \
+		size, to, false                                                                    \
+	}
 
 // IANA, icmp-parameters.
 static const struct icmp_type icmp4_types[256] = {
@@ -119,8 +128,7 @@ static enum decode_next icmp_message(
 	if (type->is_error && !icmp_quote_ok(d, version))
 		decoder_event(d, EVENT_icmp_bad_inner);
 	if (d->config->verify_checksum && size <= decoder_captured(d) &&
-		!(version == 6 && d->is_routed) &&
-		!decode_checksum_l4(d->p, l, size, version == 6))
+		!(version == 6 && d->is_routed) && !decode_checksum_l4(d->p, l, size, version == 6))
 		decoder_event(d, EVENT_icmp_bad_checksum);
 	return DECODE_DONE;
 }

@@ -213,16 +213,17 @@ static uint32_t ip6_length(struct decoder *d, const uint8_t *h)
 
 enum decode_next decode_ip6(struct decoder *d)
 {
-	const uint8_t *h = decoder_need(d, 40, EVENT_ipv6_short);
+	const uint8_t *h = decoder_peek(d, 1);
 	struct ip_layer *l;
 
-	d->p->protocols |= PROTOCOL_BIT(IPV6);
-	if (h == NULL)
-		return DECODE_DONE;
-	if (h[0] >> 4 != 6) {
+	if (h != NULL && h[0] >> 4 != 6) {
 		decoder_event(d, EVENT_ipv6_bad_version);
 		return DECODE_DONE;
 	}
+	d->p->protocols |= PROTOCOL_BIT(IPV6);
+	h = decoder_need(d, 40, EVENT_ipv6_short);
+	if (h == NULL)
+		return DECODE_DONE;
 	if (d->p->layer_count == 0)
 		d->p->ethertype = ETHERTYPE_IPV6;
 	l = decoder_layer(d);

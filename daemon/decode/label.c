@@ -61,8 +61,6 @@ enum decode_looks decode_looks_ethernet(const struct decoder *d, uint32_t skip)
 	const uint8_t *h;
 	uint16_t type;
 
-	if (left < skip + 14)
-		return DECODE_LOOKS_NO;
 	h = decoder_peek(d, skip + 14);
 	if (h == NULL)
 		return DECODE_LOOKS_MAYBE;

@@ -209,9 +209,9 @@ enum decode_next decode_ethertype(struct decoder *d)
 	case ETHERTYPE_RARP:
 		return decode_arp(d);
 	case ETHERTYPE_VLAN:
+	case ETHERTYPE_QINQ_OLD: // before 802.1ad: a VLAN tag with another number
 		return link_vlan(d, PROTOCOL_BIT(VLAN));
 	case ETHERTYPE_QINQ:
-	case ETHERTYPE_QINQ_OLD:
 	case ETHERTYPE_QINQ_OLDER:
 		return link_vlan(d, PROTOCOL_BIT(QINQ));
 	case ETHERTYPE_MPLS:

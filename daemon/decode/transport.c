@@ -126,8 +126,8 @@ static enum decode_next transport_tcp(struct decoder *d)
 	l->tcp.window = load_be16(h + 14);
 	transport_read(d, hlen);
 	captured = decoder_captured(d);
-	if (!decode_tcp_options(l,
-		    cursor_of(h + 20, (hlen < captured ? hlen : captured) - 20), captured < hlen))
+	if (!decode_tcp_options(l, cursor_of(h + 20, (hlen < captured ? hlen : captured) - 20),
+		    captured < hlen))
 		decoder_event(d, EVENT_tcp_opt_bad);
 	transport_checksum(d, decoder_left(d), true, EVENT_tcp_bad_checksum);
 	return DECODE_DONE;
@@ -224,7 +224,7 @@ static enum decode_next transport_recognised(struct decoder *d, uint64_t protoco
 	return DECODE_DONE;
 }
 
-enum decode_next decode_transport(struct decoder *d)
+static enum decode_next transport_header(struct decoder *d)
 {
 	// A number from the wire: no enum value may be assumed.
 	switch (d->proto) {
@@ -271,4 +271,17 @@ enum decode_next decode_transport(struct decoder *d)
 		return DECODE_DONE;
 	}
 	return transport_recognised(d, PROTOCOL_BIT(OTHER_IP));
+}
+
+enum decode_next decode_transport(struct decoder *d)
+{
+	uint64_t before = d->p->protocols;
+	enum decode_next next;
+
+	if (decoder_captured(d) > 0)
+		return transport_header(d);
+	// Not one byte of the header: what is missing may deserve an event, but it is not counted.
+	next = transport_header(d);
+	d->p->protocols = before;
+	return next;
 }

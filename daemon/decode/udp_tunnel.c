@@ -202,8 +202,8 @@ static bool gtpu_extensions(struct decoder *d, bool has_extensions)
 static bool gtpu_is_message(uint8_t type)
 {
 	switch (type) {
-	case 1:   // echo request
-	case 2:   // echo response
+	case 1:	  // echo request
+	case 2:	  // echo response
 	case 26:  // error indication
 	case 31:  // supported extension headers notification
 	case 253: // tunnel status
@@ -321,7 +321,8 @@ static enum decode_next tunnel_mpls(struct decoder *d)
 			return DECODE_DONE;
 	} while ((h[size - 2] & 1) == 0);
 	if (decode_looks_ip(d, size) != DECODE_LOOKS_YES &&
-		decode_looks_ethernet(d, size) != DECODE_LOOKS_YES)
+		decode_looks_ethernet(d, size) != DECODE_LOOKS_YES &&
+		decode_looks_ethernet(d, size + 4) != DECODE_LOOKS_YES) // behind a control word
 		return DECODE_DONE;
 	decoder_tunnel(d, TUNNEL_MPLS);
 	return DECODE_MPLS;

@@ -65,7 +65,9 @@ static void print_counts(void)
 // libpcap maps some numbers of the file to those of the platform.
 static uint16_t link_of(int datalink)
 {
-	return datalink == DLT_RAW ? LINK_RAW : datalink == DLT_LOOP ? LINK_LOOP : (uint16_t)datalink;
+	return datalink == DLT_RAW    ? LINK_RAW
+	       : datalink == DLT_LOOP ? LINK_LOOP
+				      : (uint16_t)datalink;
 }
 
 int main(int argc, char **argv)
@@ -88,7 +90,9 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; (rc = pcap_next_ex(pcap, &h, &data)) == 1; i++) {
 		static struct packet p;
 
-		p = (struct packet){.data = data, .caplen = h->caplen, .wirelen = h->len,
+		p = (struct packet){.data = data,
+			.caplen = h->caplen,
+			.wirelen = h->len,
 			.link = link_of(pcap_datalink(pcap))};
 		decode_burst(&config, &p, 1);
 		count(&p);
