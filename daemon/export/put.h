@@ -37,7 +37,7 @@ static inline char *put_bytes(char *p, const void *bytes, size_t n)
 
 #define PUT(p, literal) put_bytes(p, literal, sizeof(literal) - 1)
 
-extern const char put_pairs[200]; // 00 to 99
+extern const char put_pairs[201]; // 00 to 99
 
 static inline char *put_2(char *p, unsigned v)
 {
