@@ -19,6 +19,15 @@ char *put_large(char *p, uint64_t v)
 	return put_8(p, (uint32_t)(v % 100000000));
 }
 
+char *put_odd(char *p, double v)
+{
+	if (!isfinite(v))
+		v = 0;
+	if (v < 0)
+		*p++ = '-';
+	return put_u64(p, (uint64_t)(fmin(fabs(v), 0x1p53) + 0.5));
+}
+
 char *put_time(char *p, uint64_t ns)
 {
 	enum { MINUTES = 4, PREFIX = 17 }; // PREFIX: 2026-11-23T06:02:
