@@ -8,9 +8,8 @@
 #include "clock.h"
 
 #define PAIR_ROW(t) t "0" t "1" t "2" t "3" t "4" t "5" t "6" t "7" t "8" t "9"
-const char put_pairs[200] __attribute__((nonstring)) = PAIR_ROW("0") PAIR_ROW("1") PAIR_ROW("2")
-	PAIR_ROW("3") PAIR_ROW("4") PAIR_ROW("5") PAIR_ROW("6") PAIR_ROW("7") PAIR_ROW("8")
-		PAIR_ROW("9");
+const char put_pairs[201] = PAIR_ROW("0") PAIR_ROW("1") PAIR_ROW("2") PAIR_ROW("3") PAIR_ROW("4")
+	PAIR_ROW("5") PAIR_ROW("6") PAIR_ROW("7") PAIR_ROW("8") PAIR_ROW("9");
 
 char *put_large(char *p, uint64_t v)
 {
@@ -18,6 +17,15 @@ char *put_large(char *p, uint64_t v)
 		v = PUT_NUMBER_MAX;
 	p = put_u32(p, (uint32_t)(v / 100000000));
 	return put_8(p, (uint32_t)(v % 100000000));
+}
+
+char *put_odd(char *p, double v)
+{
+	if (!isfinite(v))
+		v = 0;
+	if (v < 0)
+		*p++ = '-';
+	return put_u64(p, (uint64_t)(fmin(fabs(v), 0x1p53) + 0.5));
 }
 
 char *put_time(char *p, uint64_t ns)
