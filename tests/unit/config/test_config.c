@@ -367,8 +367,11 @@ static void not_yaml(void **state)
 		"FILE:1:10: workers: '2 log' is no such value; accepted: 1 to 64\n"
 		"FILE:2:6: mapping values are not allowed in this context; accepted: YAML, in "
 		"UTF-8");
-	expect_errors("log: info\nflow: {a\n", "FILE:2:9: flow.a: there is no such key; accepted: "
-					       "capacity key timeouts recent_bytes");
+	expect_errors("log: info\nflow: {a\n", "FILE:2:8: flow.a: there is no such key; accepted: "
+					       "capacity key timeouts recent_bytes\n"
+					       "FILE:3:1: did not find expected ',' or '}' while "
+					       "parsing a flow mapping; accepted: "
+					       "YAML, in UTF-8");
 	expect_errors(
 		"log: \xff\n", "FILE:1:6: invalid leading UTF-8 octet; accepted: YAML, in UTF-8");
 	expect_errors_sized("log: a\0b\n", 9,
