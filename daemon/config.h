@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "decode.h"
+#include "defrag.h"
 #include "flow.h"
 #include "log.h"
 
@@ -28,7 +29,7 @@ struct config {
 	} groups;
 	enum log_level log;
 	unsigned workers; // default 1
-	char *cpus;	  // "0,2-3"; NULL: all that the process may use
+	char *cpus;       // "0,2-3"; NULL: all that the process may use
 	unsigned memory_mib;
 	bool busy; // idle: busy
 	struct config_capture *captures;
@@ -36,7 +37,8 @@ struct config {
 	struct flow_config flow; // capacity is for all workers together
 	uint64_t recent_bytes;
 	struct decode_config decode;
-	uint64_t stats_interval_ns; // 0: never
+	struct defrag_config defrag; // limits are for all workers together
+	uint64_t stats_interval_ns;  // 0: never
 	// command line only
 	char *events;
 	char *follow_to;

@@ -137,8 +137,8 @@ static const char *event_noun(const yaml_event_t *e)
 {
 	return e->type == YAML_MAPPING_START_EVENT    ? "a mapping"
 	       : e->type == YAML_SEQUENCE_START_EVENT ? "a list"
-	       : e->type == YAML_ALIAS_EVENT	      ? "an alias"
-						      : "a single value";
+	       : e->type == YAML_ALIAS_EVENT          ? "an alias"
+	                                              : "a single value";
 }
 
 static void check_mapping(struct checker *c, const struct config_key *keys);

@@ -19,6 +19,8 @@
 
 static const char *const log_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const idle_choices[] = {"sleep", "busy", NULL};
+static const char *const overlap_choices[] = {
+	"first", "last", "bsd", "linux", "windows", "drop", NULL};
 static const char *const checksum_choices[] = {"ignore", "verify", NULL};
 
 // "0,2-3": numbers and ranges below 1024 (what the kernel's cpu_set_t holds).
@@ -228,6 +230,61 @@ static const struct config_key decode_keys[] = {
 	{.name = NULL},
 };
 
+static const struct config_key defrag_policy_keys[] = {
+	{.name = "ipv4",
+		.kind = CONFIG_CHOICE,
+		MEMBER(config, defrag.policy4),
+		.choices = overlap_choices,
+		.value = DEFRAG_FIRST,
+		.about = "Which bytes count where fragments of an IPv4 datagram overlap with "
+			 "different content: those that came first or last, those that BSD, Linux or "
+			 "Windows would take, or none (drop: the datagram is given up)."},
+	{.name = "ipv6",
+		.kind = CONFIG_CHOICE,
+		MEMBER(config, defrag.policy6),
+		.choices = overlap_choices,
+		.value = DEFRAG_DROP,
+		.about = "The same for IPv6; RFC 5722 says drop."},
+	{.name = NULL},
+};
+
+static const struct config_key defrag_keys[] = {
+	{.name = "trackers",
+		.kind = CONFIG_NUMBER,
+		MEMBER(config, defrag.trackers),
+		.min = 16,
+		.max = 10000000,
+		.value = 16384,
+		.about = "Datagrams of which fragments are kept, over all workers. When they are "
+			 "used up, the oldest is given up and counted as evicted."},
+	{.name = "fragments",
+		.kind = CONFIG_NUMBER,
+		MEMBER(config, defrag.fragments),
+		.min = 64,
+		.max = 100000000,
+		.value = 65536,
+		.about = "Fragments that are kept, over all workers."},
+	{.name = "bytes",
+		.kind = CONFIG_BYTES,
+		MEMBER(config, defrag.bytes),
+		.min = 128 << 10,
+		.max = MIB << 20,
+		.value = 32 * MIB,
+		.about = "Memory for their bytes."},
+	{.name = "timeout",
+		.kind = CONFIG_DURATION,
+		MEMBER(config, defrag.timeout_ns),
+		.min = NS_PER_MS,
+		.max = NS_PER_DAY,
+		.value = SECONDS(30),
+		.about = "How long after its first fragment a datagram may become complete."},
+	{.name = "policy",
+		.kind = CONFIG_SECTION,
+		.keys = defrag_policy_keys,
+		.about = "Overlapping fragments."},
+	{.name = NULL},
+};
+
 static const struct config_key stats_keys[] = {
 	{.name = "interval",
 		.kind = CONFIG_DURATION,
@@ -314,6 +371,10 @@ const struct config_key config_keys[] = {
 		.kind = CONFIG_SECTION,
 		.keys = decode_keys,
 		.about = "Decoding of packets."},
+	{.name = "defrag",
+		.kind = CONFIG_SECTION,
+		.keys = defrag_keys,
+		.about = "Reassembly of IP fragments."},
 	{.name = "stats",
 		.kind = CONFIG_SECTION,
 		.keys = stats_keys,

@@ -7,13 +7,13 @@
 #include "config.h"
 
 enum config_kind {
-	CONFIG_SECTION,	  // a mapping of further keys, part of the same struct
-	CONFIG_LIST,	  // a sequence of mappings, an array on the heap
-	CONFIG_TEXT,	  // char *, on the heap
-	CONFIG_SWITCH,	  // bool
-	CONFIG_CHOICE,	  // one of choices; stored as its index
-	CONFIG_NUMBER,	  // plain integer
-	CONFIG_BYTES,	  // size; a plain number is bytes
+	CONFIG_SECTION,   // a mapping of further keys, part of the same struct
+	CONFIG_LIST,      // a sequence of mappings, an array on the heap
+	CONFIG_TEXT,      // char *, on the heap
+	CONFIG_SWITCH,    // bool
+	CONFIG_CHOICE,    // one of choices; stored as its index
+	CONFIG_NUMBER,    // plain integer
+	CONFIG_BYTES,     // size; a plain number is bytes
 	CONFIG_MEBIBYTES, // size, stored in MiB; a plain number is MiB
 	CONFIG_DURATION,  // time, stored in ns; a plain number is seconds
 };
@@ -24,19 +24,19 @@ typedef int (*config_text_check)(const char *text, char *error, size_t size);
 struct config_key {
 	const char *name;
 	enum config_kind kind;
-	unsigned offset, width;	       // of the member in its struct; list: of the pointer
-	bool live;		       // a reload applies it; else it needs a restart
-	bool required;		       // in a list's entries
-	bool unique;		       // in a list's entries: no two may have the same text
-	const char *zero;	       // what 0 means where it is accepted beside min..max, or NULL
-	uint64_t min, max;	       // text: of its length
-	uint64_t value;		       // default of all kinds but text
-	const char *text;	       // default of a text, or NULL
+	unsigned offset, width;        // of the member in its struct; list: of the pointer
+	bool live;                     // a reload applies it; else it needs a restart
+	bool required;                 // in a list's entries
+	bool unique;                   // in a list's entries: no two may have the same text
+	const char *zero;              // what 0 means where it is accepted beside min..max, or NULL
+	uint64_t min, max;             // text: of its length
+	uint64_t value;                // default of all kinds but text
+	const char *text;              // default of a text, or NULL
 	const char *const *choices;    // NULL-terminated
 	config_text_check check;       // text: more than its length, or NULL
-	const char *accepted;	       // text: in words
-	const char *unset;	       // text without default: what happens then
-	const char *about;	       // sentences for people
+	const char *accepted;          // text: in words
+	const char *unset;             // text without default: what happens then
+	const char *about;             // sentences for people
 	const struct config_key *keys; // section, list: ends with name NULL
 	// lists
 	unsigned count_offset, entry_size;

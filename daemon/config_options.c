@@ -35,7 +35,7 @@ static void command_line_init(
 	for (; config_options[n].name != NULL && n + 1 < OPTIONS_MAX; n++)
 		l->table[n] = (struct option){.name = config_options[n].name,
 			.has_arg = config_options[n].argument != NULL ? required_argument
-								      : no_argument,
+		                                                      : no_argument,
 			.val = LONG_OPTION + (int)n};
 	optind = 0; // glibc: begin anew
 	opterr = 0;
@@ -60,7 +60,7 @@ static int next_option(const struct command_line *l, const struct config_option 
 		return 0;
 	if (o == ':' || o == '?') {
 		config_error(l->errors, 0, 0, word, NULL, "%s",
-			o == ':'		? "needs an argument"
+			o == ':'                ? "needs an argument"
 			: optopt >= LONG_OPTION ? "takes no argument"
 						: "there is no such option");
 		return -EINVAL;

@@ -180,9 +180,9 @@ static uint64_t fetch(const struct config_key *key, const void *base)
 {
 	const void *at = config_key_at(key, base);
 
-	return key->width == 1	 ? *(const uint8_t *)at
+	return key->width == 1   ? *(const uint8_t *)at
 	       : key->width == 4 ? *(const uint32_t *)at
-				 : *(const uint64_t *)at;
+	                         : *(const uint64_t *)at;
 }
 
 static int set_text(
@@ -340,7 +340,7 @@ static void names_text(const char *const *names, char *text, size_t size)
 	text[0] = '\0';
 	for (unsigned i = 0; names[i] != NULL && at < size; i++)
 		at += (size_t)snprintf(text + at, size - at, "%s%s",
-			i == 0		       ? ""
+			i == 0                 ? ""
 			: names[i + 1] == NULL ? " or "
 					       : ", ",
 			names[i]);

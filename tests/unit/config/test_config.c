@@ -227,7 +227,7 @@ static void unknown_keys(void **state)
 	(void)state;
 	expect_errors("workers: 2\nworkerz: 3\n",
 		"FILE:2:1: workerz: there is no such key; accepted: socket groups log workers cpus "
-		"memory idle captures flow decode stats");
+		"memory idle captures flow decode defrag stats");
 	expect_errors("flow:\n    key:\n        vlan: true\n        mpls: true\n",
 		"FILE:4:9: flow.key.mpls: there is no such key; accepted: vlan tunnel");
 	expect_errors("captures:\n- source: pcap:a\n- {source: pcap:b, nam: x}\n",
@@ -235,7 +235,7 @@ static void unknown_keys(void **state)
 	// what is under an unknown key is not looked at; what follows is
 	expect_errors("defrag: {a: [1, {b: c}], workers: x}\nstats: {x: 1}\n",
 		"FILE:1:1: defrag: there is no such key; accepted: socket groups log workers cpus "
-		"memory idle captures flow decode stats\n"
+		"memory idle captures flow decode defrag stats\n"
 		"FILE:2:9: stats.x: there is no such key; accepted: interval");
 }
 
