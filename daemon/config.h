@@ -69,7 +69,7 @@ int config_socket_path(const struct config *, char *path, size_t size);
 void config_free(struct config *); // accepts NULL
 
 // Command line. Returns 0 to go on; 1 when all is done (--help, --version, --check-config) and the
-// process should exit with *ret_exit; -EINVAL or -ENOMEM (message printed) for exit 1.
+// process should exit with *ret_exit; -EINVAL or -ENOMEM (message printed), *ret_exit 1.
 // ret_path: the file it came from (NULL: none), for SIGHUP; points into argv or is static.
 // Captures on the command line take the place of the file's.
 int config_from_command_line(

@@ -237,7 +237,8 @@ static const struct config_key defrag_policy_keys[] = {
 		.choices = overlap_choices,
 		.value = DEFRAG_FIRST,
 		.about = "Which bytes count where fragments of an IPv4 datagram overlap with "
-			 "different content: those that came first or last, those that BSD, Linux or "
+			 "different content: those that came first or last, those that BSD, Linux "
+                         "or "
 			 "Windows would take, or none (drop: the datagram is given up)."},
 	{.name = "ipv6",
 		.kind = CONFIG_CHOICE,

@@ -289,11 +289,12 @@ int config_from_command_line(
 	struct config *c;
 	int rc;
 
+	*ret_exit = 1;
 	command_line_init(&l, argc, argv, &errors);
 	if (preview(&l, &p) != 0)
 		return usage_error(&errors);
-	*ret_exit = 0;
 	if (p.help || p.version) {
+		*ret_exit = 0;
 		if (p.help)
 			config_write_help(stdout);
 		else
@@ -318,6 +319,7 @@ int config_from_command_line(
 		printf("%s: no mistakes\n",
 			p.path != NULL ? p.path : "no configuration file, defaults");
 		config_free(c);
+		*ret_exit = 0;
 		return 1;
 	}
 	*ret = c;

@@ -102,6 +102,12 @@ static void defaults(void **state)
 	assert_int_equal(c->recent_bytes, 64 << 20);
 	assert_false(c->decode.verify_checksum);
 	assert_int_equal(c->decode.tunnel_depth, 4);
+	assert_int_equal(c->defrag.trackers, 16384);
+	assert_int_equal(c->defrag.fragments, 65536);
+	assert_int_equal(c->defrag.bytes, 32 << 20);
+	assert_int_equal(c->defrag.timeout_ns, 30 * S);
+	assert_int_equal(c->defrag.policy4, DEFRAG_FIRST);
+	assert_int_equal(c->defrag.policy6, DEFRAG_DROP);
 	assert_int_equal(c->stats_interval_ns, 30 * S);
 	config_free(c);
 	config_free(NULL);
@@ -127,6 +133,8 @@ static void every_key(void **state)
 		"    udp: 5m, icmp: 7, other: 1d, active: 0}\n"
 		"  recent_bytes: 64MB\n"
 		"decode: {checksum: verify, tunnel_depth: 0}\n"
+		"defrag: {trackers: 16, fragments: 100, bytes: 1MiB, timeout: 5s,\n"
+		"  policy: {ipv4: windows, ipv6: bsd}}\n"
 		"stats: {interval: 250ms}\n");
 
 	(void)state;
@@ -158,6 +166,12 @@ static void every_key(void **state)
 	assert_int_equal(c->recent_bytes, 64000000);
 	assert_true(c->decode.verify_checksum);
 	assert_int_equal(c->decode.tunnel_depth, 0);
+	assert_int_equal(c->defrag.trackers, 16);
+	assert_int_equal(c->defrag.fragments, 100);
+	assert_int_equal(c->defrag.bytes, 1 << 20);
+	assert_int_equal(c->defrag.timeout_ns, 5 * S);
+	assert_int_equal(c->defrag.policy4, DEFRAG_WINDOWS);
+	assert_int_equal(c->defrag.policy6, DEFRAG_BSD);
 	assert_int_equal(c->stats_interval_ns, S / 4);
 	config_free(c);
 }
@@ -233,8 +247,8 @@ static void unknown_keys(void **state)
 	expect_errors("captures:\n- source: pcap:a\n- {source: pcap:b, nam: x}\n",
 		"FILE:3:20: captures[2].nam: there is no such key; accepted: source name filter");
 	// what is under an unknown key is not looked at; what follows is
-	expect_errors("defrag: {a: [1, {b: c}], workers: x}\nstats: {x: 1}\n",
-		"FILE:1:1: defrag: there is no such key; accepted: socket groups log workers cpus "
+	expect_errors("xdefrag: {a: [1, {b: c}], workers: x}\nstats: {x: 1}\n",
+		"FILE:1:1: xdefrag: there is no such key; accepted: socket groups log workers cpus "
 		"memory idle captures flow decode defrag stats\n"
 		"FILE:2:9: stats.x: there is no such key; accepted: interval");
 }
@@ -367,8 +381,11 @@ static void not_yaml(void **state)
 		"FILE:1:10: workers: '2 log' is no such value; accepted: 1 to 64\n"
 		"FILE:2:6: mapping values are not allowed in this context; accepted: YAML, in "
 		"UTF-8");
-	expect_errors("log: info\nflow: {a\n", "FILE:2:9: flow.a: there is no such key; accepted: "
-					       "capacity key timeouts recent_bytes");
+	expect_errors("log: info\nflow: {a\n", "FILE:2:8: flow.a: there is no such key; accepted: "
+					       "capacity key timeouts recent_bytes\n"
+					       "FILE:3:1: did not find expected ',' or '}' while "
+					       "parsing a flow mapping; accepted: "
+					       "YAML, in UTF-8");
 	expect_errors(
 		"log: \xff\n", "FILE:1:6: invalid leading UTF-8 octet; accepted: YAML, in UTF-8");
 	expect_errors_sized("log: a\0b\n", 9,

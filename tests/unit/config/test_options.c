@@ -84,6 +84,7 @@ static void expect_usage_error(const char *message)
 	assert_string_equal(errors, text);
 	assert_string_equal(output, "");
 	assert_null(config);
+	assert_int_equal(exit_code, 1);
 }
 
 static void every_option(void **state)
@@ -230,6 +231,7 @@ static void broken_file(void **state)
 	(void)state;
 	write_file("log: notice\nworkers: many\n");
 	assert_int_equal(RUN("--config", "FILE", "--check-config"), -EINVAL);
+	assert_int_equal(exit_code, 1);
 	snprintf(text, sizeof(text),
 		"%s:2:10: workers: 'many' is no such value; accepted: 1 to 64\n", path);
 	assert_string_equal(errors, text);
