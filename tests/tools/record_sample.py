@@ -232,6 +232,8 @@ def addresses():
         ip("-n", name, "addr", "add", "10.47.0.%d/24" % side, "dev", "gre1")
         ip("-n", name, "addr", "add", "2001:db8:41::%d/64" % side, "dev", "sit1", "nodad")
     ip("-n", SERVER, "addr", "add", "192.0.2.1/24", "dev", "lan0")
+    ip("-n", SERVER, "addr", "add", "192.0.2.2/24", "dev", "lan0")
+    ip("-n", SERVER, "addr", "add", "2001:db8:1::2/64", "dev", "lan0", "nodad")
 
 
 NGINX = """
@@ -371,8 +373,8 @@ def traffic(d, early):
     for talk in ([b"one\n"], [b"two\n", b"three\n"]):
         tcp_pair(("192.0.2.100", 40000), ("192.0.2.1", 9000), close_by_reset=True, talk=talk)
     # fragments
-    udp_exchange(socket.AF_INET, "192.0.2.1", 4000)
-    udp_exchange(socket.AF_INET6, "2001:db8:1::1", 4000)
+    udp_exchange(socket.AF_INET, "192.0.2.2", 4000)
+    udp_exchange(socket.AF_INET6, "2001:db8:1::2", 4000)
     # VLAN, QinQ, GRE, IPv6 in IPv4
     for address in ("10.30.0.1", "10.31.0.1", "10.47.0.1", "[2001:db8:41::1]"):
         run(CLIENT, *curl, "http://%s/" % address)
