@@ -96,29 +96,6 @@ def test_numbers_agree_with_json():
             check(str(c[key]) in shown, "drops does not show %s %d:\n%s", key, c[key], shown)
 
 
-def test_following_events():
-    with Daemon() as d:
-        p = subprocess.Popen([PKTCTL, "--socket", d.socket, "events", "flow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            wait_until(lambda: p.poll() is not None or d.descriptors() > 0 and subscribed(d), "pktctl has subscribed")
-            d.call("capture.start", source="pcap:" + SAMPLE, name="x")
-            d.wait_capture("x", "finished")
-            e = json.loads(p.stdout.readline())
-            equal(e["event_type"], "flow", "event type")
-        finally:
-            p.kill()
-            p.wait()
-
-
-def subscribed(d):
-    def walk(v):
-        if isinstance(v, dict):
-            return any((k == "subscriptions" or v.get("name", "").split(".")[-1] == "subscriptions" and k == "value") and x
-                       or walk(x) for k, x in v.items() if not isinstance(v.get("name", ""), (int, float)))
-        return isinstance(v, list) and any(map(walk, v))
-    return walk(d.call("stats.get")) or walk(d.call("system.info"))
-
-
 if __name__ == "__main__":
     if not os.path.exists(PKTCTL):
         print("skipped: no pktctl at %s (set PKTCTL)" % PKTCTL)

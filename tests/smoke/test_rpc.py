@@ -172,62 +172,6 @@ def test_slow_reader_of_replies():
         alive(d)
 
 
-def test_slow_subscriber():
-    """A subscriber that does not read loses its subscription, counted; captures lose nothing."""
-    folder = temporary()
-    try:
-        path = os.path.join(folder, "many.pcap")
-        write_pcap(path, (udp_frame(i) for i in range(60000)))
-        with Daemon(workers=2) as d:
-            lazy = d.client()
-            lazy.call("events.subscribe", types=["flow"])
-            before = d.rss_kib()
-            d.call("capture.start", source="pcap:" + path, name="many")
-            d.wait_capture("many", "finished")
-            equal(d.drops("many")["processed"], 60000, "processed")
-            counters = json.dumps(d.call("stats.get"))
-            check("subscriber_slow" in counters, "no counter subscriber_slow")
-
-            def counted():
-                return [c for c in flat(d.call("stats.get")) if c[0] == "subscriber_slow" and c[1]]
-            wait_until(counted, "the slow subscriber is counted", 20)
-            if not SANITIZED:
-                check(d.rss_kib() - before < 262144, "RSS grew from %d to %d KiB", before, d.rss_kib())
-            alive(d)
-    finally:
-        shutil.rmtree(folder)
-
-
-def flat(value):
-    """(name, value) of every counter in a stats.get result, whatever the nesting."""
-    if isinstance(value, dict):
-        if "name" in value and "value" in value:
-            yield str(value["name"]).split(".")[-1], value["value"]
-        for k, v in value.items():
-            if isinstance(v, (int, float)):
-                yield k, v
-            yield from flat(v)
-    elif isinstance(value, list):
-        for v in value:
-            yield from flat(v)
-
-
-def test_subscriber_gets_every_event():
-    with Daemon(workers=2) as d:
-        c = d.client()
-        number = c.call("events.subscribe", types=["flow"])["subscription"]
-        d.call("capture.start", source="pcap:" + SAMPLE, name="x")
-        d.wait_capture("x", "finished")
-        flows = d.call("flows.list", limit=1000)["flows"]
-        while len(c.events) < len(flows):
-            message = c.line()
-            check(message and message["method"] == "event", "got %r", message)
-            c.events.append(message["params"])
-        equal({e["subscription"] for e in c.events}, {number}, "subscription")
-        equal(sorted(e["event"]["flow_id"] for e in c.events), sorted(f["flow_id"] for f in flows), "flows")
-        c.call("events.unsubscribe", subscription=number)
-
-
 def test_pages_and_top_agree():
     with Daemon(workers=3) as d:
         d.call("capture.start", source="pcap:" + SAMPLE, name="x")
@@ -266,7 +210,7 @@ def test_discover():
         names = {m["name"] for m in document["methods"]}
         for name in ("system.info", "system.reload", "system.shutdown", "system.log_level", "capture.start", "capture.stop",
                      "capture.list", "flows.top", "flows.list", "flows.get", "flows.flush", "stats.get", "protocols.get",
-                     "drops.get", "events.subscribe", "events.unsubscribe"):
+                     "drops.get"):
             check(name in names, "rpc.discover does not list %s", name)
         check("openrpc" in document, "no OpenRPC document")
 
