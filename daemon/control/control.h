@@ -33,6 +33,11 @@ int control_start(struct event_base *, const struct control_config *, struct con
 	char *error, size_t size);
 void control_stop(struct control *); // closes clients, removes the socket it made; accepts NULL
 
+// Tells systemd: ready, stopping (sd_notify); and reloads, telling it too: 0 or -errno with a message.
+void control_notify_ready(struct control *);
+void control_notify_stopping(struct control *);
+int control_reload(struct control *, char *text, size_t size);
+
 // A stats event as EVE JSON (contract.md: captures, protocols, reassembly, malformed).
 struct json;
 void control_stats_event(struct control *, struct json *);
