@@ -6,7 +6,8 @@ captures, asked for over its socket, while its events go to a file.
 
 Compared, for each capture: frames and the identity; packets and bytes of each protocol; flows of the
 outermost IP header and figures of the innermost one; and flow by flow that one, two and three
-workers say the same. Captures that the truth calls truncated or malformed count in the first two
+workers say the same; and, where python3-jsonschema and EVE's schema are at hand, that events fit it
+without their "pktai" object. Captures that the truth calls truncated or malformed count in the first two
 only; those with IP fragments join flows and protocols once REASSEMBLES is true.
 
     test_oracle.py [--captures FOLDER] [--workers N]... [--topic TOPIC] [-v]
@@ -32,6 +33,7 @@ NUMBERS = {"ICMP": 1, "IGMP": 2, "IPV4": 4, "IPIP": 4, "TCP": 6, "EGP": 8, "IGP"
            "RSVP": 46, "GRE": 47, "ESP": 50, "AH": 51, "ICMPV6": 58, "IPV6-ICMP": 58, "EIGRP": 88, "OSPF": 89,
            "OSPFIGP": 89, "PIM": 103, "IPCOMP": 108, "VRRP": 112, "L2TP": 115, "SCTP": 132, "UDPLITE": 136}
 WITH_PORTS = (6, 17, 132)
+EVENTS_CHECKED = 200  # of each capture, against the schema
 
 
 class Reference:
@@ -66,7 +68,7 @@ class Answer:
 
     def __init__(self, drops, protocols):
         self.drops, self.protocols = drops, protocols
-        self.flows = []
+        self.flows, self.events = [], []
 
 
 def ask(refs, workers):
@@ -91,8 +93,13 @@ def ask(refs, workers):
         with open(events) as f:
             for line in f:
                 e = json.loads(line)
+                if "capture" not in e["pktai"]:
+                    continue  # a stats event
+                answer = answers[refs[int(e["pktai"]["capture"][1:])].rel]
                 if e["event_type"] == "flow":
-                    answers[refs[int(e["pktai"]["capture"][1:])].rel].flows.append(e)
+                    answer.flows.append(e)
+                if len(answer.events) < EVENTS_CHECKED:
+                    answer.events.append(e)
     finally:
         daemon.shutil.rmtree(folder, ignore_errors=True)
     return answers
@@ -187,6 +194,34 @@ def inner(ref, answer):
     return first_difference(our_flows(answer.flows, inner=True), true_flows(truth), only_wanted=True)
 
 
+def schema_validator(folder):
+    """EVE's JSON schema, or None where it or the library is not there."""
+    path = os.environ.get("PKTAI_SCHEMA") or os.path.join(folder, "..", "schema", "eve.schema.json")
+    try:
+        import jsonschema
+    except ImportError:
+        return None
+    if not os.path.exists(path):
+        return None
+    with open(path) as f:
+        return jsonschema.Draft7Validator(json.load(f))
+
+
+def fits_schema(refs, answers, validator):
+    """-> events that do not fit"""
+    bad = seen = 0
+    for ref in refs:
+        for e in answers[ref.rel].events:
+            seen += 1
+            error = next(validator.iter_errors({k: v for k, v in e.items() if k != "pktai"}), None)
+            if error is not None:
+                bad += 1
+                print("%s: %s event: %s at %s" % (ref.rel, e["event_type"], error.message[:160], "/".join(map(str, error.path))))
+                break
+    print("schema: %d events checked, %d captures with events that do not fit" % (seen, bad))
+    return bad
+
+
 CHECKS = {"frames": frames, "identity": identity, "protocols": protocols, "flows": flows, "inner": inner}
 
 
@@ -253,6 +288,11 @@ def main():
     by_workers = {n: ask(refs, n) for n in a.workers or (1, 2, 3)}
     bad = sum(run_checks(refs, answers, n, a.v) for n, answers in by_workers.items())
     bad += same_for_all(refs, by_workers)
+    validator = schema_validator(a.captures)
+    if validator is None:
+        print("schema: not compared (no python3-jsonschema, or no schema: set PKTAI_SCHEMA)")
+    else:
+        bad += fits_schema(refs, by_workers[min(by_workers)], validator)
     print("%d captures, %d differences" % (len(refs), bad))
     return bad > 0
 
