@@ -74,7 +74,7 @@ static void receive(u_char *user, const struct pcap_pkthdr *h, const u_char *byt
 	memcpy(data, bytes, h->caplen);
 	p->caplen = h->caplen;
 	p->wirelen = h->len;
-	p->ts_ns = (uint64_t)h->ts.tv_sec * NS_PER_S + (uint64_t)h->ts.tv_usec; // nanoseconds
+	p->ts_ns = (uint64_t)h->ts.tv_sec * NSEC_PER_S + (uint64_t)h->ts.tv_usec; // nanoseconds
 	p->seq = (q->pkts - 1) * c->queues + q->index + 1;
 	p->capture = c->index;
 	p->queue = (uint16_t)q->index;

@@ -18,11 +18,11 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 
-#undef NS_PER_S // rte_cycles.h: a floating-point number
+#undef NSEC_PER_S // rte_cycles.h: a floating-point number
 #include "clock.h"
 
 #define WATCH_NS (100 * UINT64_C(1000000))
-#define CLOCK_SYNC_NS NS_PER_S
+#define CLOCK_SYNC_NS NSEC_PER_S
 
 struct port_queue {
 	struct packet_store store; // for packets of several segments

@@ -59,7 +59,6 @@ static struct flow_record flow_of(
 		.end = FLOW_END_IDLE,
 		.direction[0] = {.pkts = 1,
 			.bytes = 74,
-			.first_ns = T0,
 			.last_ns = T0,
 			.size_mean = 74,
 			.size_min = 74,
