@@ -18,9 +18,9 @@
 // An anomaly, with where it was seen: from the packet's innermost decoded layer, or none.
 struct anomaly_record {
 	uint64_t ts_ns;
-	uint64_t pcap_cnt; // number of the packet within its capture
+	uint64_t pcap_cnt;	 // number of the packet within its capture
 	struct flow_tuple tuple; // version 0: no IP layer
-	uint64_t flow_id;        // 0: none
+	uint64_t flow_id;	 // 0: none
 	uint16_t capture;
 	uint8_t event; // enum event_id
 	uint8_t has_tuple;
@@ -49,11 +49,15 @@ struct capture_done_record {
 // valid until the index is used anew.
 struct export_capture {
 	char name[64];
-	char interface[32]; // "" for files
+	char interface[32];  // "" for files
 	char time_source[8]; // nic kernel tsc file
 };
 void export_capture_set(uint16_t capture, const struct export_capture *);
 void export_capture_get(uint16_t capture, struct export_capture *ret);
+
+// Names of application protocols, by flow_record.app_proto; an entry may be NULL (app_proto is left
+// out then). The names must need no JSON escapes and outlive the use. Set once, before any record.
+void export_app_protocols(const char *const *names, unsigned count);
 
 // --- JSON: a small streaming writer into a growing buffer ---
 
@@ -67,7 +71,7 @@ struct json {
 
 void json_init(struct json *);
 void json_fini(struct json *);
-void json_reset(struct json *);     // forgets the text, keeps the memory
+void json_reset(struct json *);	      // forgets the text, keeps the memory
 const char *json_text(struct json *); // NUL-terminated; NULL when failed
 
 // key NULL inside arrays. Strings are escaped; invalid UTF-8 becomes U+FFFD. Numbers above 2^53 are
@@ -80,7 +84,8 @@ void json_string(struct json *, const char *key, const char *value);
 void json_string_n(struct json *, const char *key, const void *value, size_t size);
 void json_uint(struct json *, const char *key, uint64_t value);
 void json_int(struct json *, const char *key, int64_t value);
-void json_double(struct json *, const char *key, double value);
+void json_double(struct json *, const char *key, double value); // reads back as the same double
+void json_fixed(struct json *, const char *key, double value, unsigned decimals); // at most 3, or 6
 void json_bool(struct json *, const char *key, bool value);
 void json_null(struct json *, const char *key);
 void json_raw(struct json *, const char *key, const char *text, size_t size);
@@ -94,8 +99,8 @@ void eve_arp(struct json *, const struct arp_record *);
 // Community ID 1.0 (seed 0): "1:" and base64 of a SHA-1. text holds at least 40 bytes.
 void community_id(const struct flow_tuple *, char text[40]);
 
-const char *flow_end_name(enum flow_end);               // fin rst reuse idle active eof forced evicted
-const char *flow_tcp_state_name(enum flow_tcp_state);   // as EVE
+const char *flow_end_name(enum flow_end); // fin rst reuse idle active eof forced evicted
+const char *flow_tcp_state_name(enum flow_tcp_state);	  // as EVE
 const char *ip_proto_name(uint8_t proto, char buffer[4]); // EVE's name, else the number as text
 const char *tunnel_type_name(enum tunnel_type);
 
@@ -104,10 +109,10 @@ const char *tunnel_type_name(enum tunnel_type);
 struct export;
 
 struct export_config {
-	const char *events_path;  // --events: FILE, "-" for stdout, NULL for none
-	uint64_t recent_bytes;    // bound of the recent store
+	const char *events_path; // --events: FILE, "-" for stdout, NULL for none
+	uint64_t recent_bytes;	 // bound of the recent store
 	unsigned workers;
-	struct ring **records;    // one per worker
+	struct ring **records; // one per worker
 };
 
 // Opens the events file, allocates the store and starts the thread. Returns 0 or a negative errno
@@ -118,17 +123,23 @@ int export_start(const struct export_config *, struct export **ret, char *error,
 // Returns 0 or the first write error of the events file (-ENOSPC, ...). Accepts NULL.
 int export_stop(struct export *, char *error, size_t size);
 
-// Writes one ready line (a stats event) to the sinks, behind the records handed over before.
-// Thread: control.
+// Writes one ready line (a stats event, no newline) to the sinks, behind the records handed over
+// before. Copies the text; takes at most EXPORT_LINES_BYTES that wait. Thread: control.
+enum { EXPORT_LINES_BYTES = 8 << 20 };
 void export_line(struct export *, const char *text, size_t size);
 
-// True once each worker's RECORD_CAPTURE_DONE of this capture has been drained. Thread: control.
+// True once each worker's RECORD_CAPTURE_DONE of this capture has been drained and all that came
+// before has been handed to the events file. Thread: control.
 bool export_capture_is_done(struct export *, uint16_t capture);
+// Makes ready for the next capture of this index, before its first packet. Thread: control.
 void export_capture_reset(struct export *, uint16_t capture);
 
 struct export_stats {
-	uint64_t records_written[8]; // by enum record_type
+	uint64_t records_written[8]; // by enum record_type; [0]: ready lines (export_line)
+	uint64_t records_bad; // not of a known type or shorter than their struct: a bug of ours
 	uint64_t write_errors;
+	uint64_t lines_lost;	// lines that a sink could not write
+	uint64_t lines_refused; // ready lines not taken: more than EXPORT_LINES_BYTES waited
 	uint64_t recent_flows;
 	uint64_t recent_bytes;
 	uint64_t recent_forgotten; // ended flows that the store has let go of
@@ -138,7 +149,9 @@ void export_stats(struct export *, struct export_stats *ret);
 // --- The recent store: ended flows, newest kept ---
 
 // Runs a query over the store. Same fields as for a table: top fills the best `limit`; list goes on
-// from next (0 first; UINT32_MAX at the end); get finds flow_id's latest part. Thread: control.
+// from next (0 first; UINT32_MAX at the end), oldest first, and goes on at the oldest one left where
+// the store has forgotten next; get finds flow_id's latest part. Parts of flows that went on (end
+// active) are not kept. Thread: control.
 void export_recent_query(struct export *, struct flow_query *);
 
 // Forgets a capture's flows (capture.stop). Thread: control.
