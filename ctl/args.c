@@ -86,7 +86,7 @@ static int unknown_option(const struct parser *p, const char *word)
 static int store(struct parser *p, const struct ctl_option *o, cJSON *value)
 {
 	bool is_global = o >= ctl_global_options &&
-			 o < ctl_global_options + ctl_global_option_count;
+	                 o < ctl_global_options + ctl_global_option_count;
 	cJSON *object = is_global ? p->globals : o->local ? p->args->local : p->args->params;
 
 	if (value == NULL)
@@ -257,10 +257,10 @@ static void fill_globals(struct ctl_globals *g)
 	v = cJSON_GetObjectItemCaseSensitive(g->values, "timeout");
 	g->timeout_s = v != NULL ? v->valuedouble : 0;
 	v = cJSON_GetObjectItemCaseSensitive(g->values, "color");
-	g->color = v == NULL				   ? CTL_COLOR_WHEN_AUTO
-		   : strcmp(v->valuestring, "always") == 0 ? CTL_COLOR_WHEN_ALWAYS
-		   : strcmp(v->valuestring, "never") == 0  ? CTL_COLOR_WHEN_NEVER
-							   : CTL_COLOR_WHEN_AUTO;
+	g->color = v == NULL                               ? CTL_COLOR_WHEN_AUTO
+	           : strcmp(v->valuestring, "always") == 0 ? CTL_COLOR_WHEN_ALWAYS
+	           : strcmp(v->valuestring, "never") == 0  ? CTL_COLOR_WHEN_NEVER
+	                                                   : CTL_COLOR_WHEN_AUTO;
 }
 
 int args_parse(int argc, char **argv, struct ctl_globals *globals, struct ctl_args *args)

@@ -133,7 +133,7 @@ struct client *client_new(const char *socket, double timeout_s)
 		return NULL;
 	if (socket != NULL)
 		r = (size_t)snprintf(c->path, sizeof(c->path), "%s", socket) < sizeof(c->path) ? 0
-											       : -1;
+		                                                                               : -1;
 	else
 		r = default_path(c->path, sizeof(c->path));
 	c->path_is_bad = r < 0;

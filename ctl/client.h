@@ -14,13 +14,13 @@ struct client;
 
 // socket NULL: PKTAID_SOCKET, or the default place. Connects at the first call.
 struct client *client_new(const char *socket, double timeout_s); // NULL without memory
-void client_free(struct client *);				 // accepts NULL
+void client_free(struct client *);                               // accepts NULL
 
 struct client_reply {
-	cJSON *result;		// the tree
-	const char *text;	// the result as it came, NUL-terminated
+	cJSON *result;          // the tree
+	const char *text;       // the result as it came, NUL-terminated
 	struct rpc_error error; // what the daemon answered, code 0 else
-	char *line;		// owns text
+	char *line;             // owns text
 };
 
 // Calls a method; takes params (NULL: none). Returns EXIT_DONE with *ret filled; or an exit code, with

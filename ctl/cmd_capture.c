@@ -221,7 +221,7 @@ static int wait_look(struct wait *w, bool *ret_ended)
 	capture = cJSON_GetArrayItem(member(reply.result, "captures"), 0);
 	state = member_text(capture, "state", "stopped");
 	*ret_ended = strcmp(state, "finished") == 0 || strcmp(state, "failed") == 0 ||
-		     strcmp(state, "stopped") == 0;
+	             strcmp(state, "stopped") == 0;
 	if (*ret_ended)
 		r = wait_end(w, &reply, capture);
 	else
@@ -241,7 +241,7 @@ static int wait_for_end(struct ctl *ctl, const char *name)
 		r = wait_look(&w, &ended);
 		if (r == EXIT_DONE && !ended)
 			r = client_pause(-1, WAIT_POLL_S) == EXIT_INTERRUPTED ? EXIT_INTERRUPTED
-									      : EXIT_DONE;
+			                                                      : EXIT_DONE;
 		if (r == EXIT_INTERRUPTED)
 			return wait_interrupted(&w);
 		if (r != EXIT_DONE || ended)

@@ -75,7 +75,7 @@ static void identity_cell(struct table *t, const cJSON *c)
 	double received = member_number(c, "received");
 	double off = member_number(c, "offered") - member_sum(member(c, "device")) - received;
 	double off2 = received - member_number(c, "processed") - member_number(c, "filtered") -
-		      member_sum(member(c, "dropped"));
+	              member_sum(member(c, "dropped"));
 	char text[2 * UNITS_MAX];
 
 	if (off == 0 && off2 == 0) {

@@ -10,7 +10,7 @@
 #include "table.h"
 #include "units.h"
 
-enum { LABEL_WIDTH = 24, PATH_MAX_BYTES = 256, SHOWN_MAX = 256 };
+enum { LABEL_WIDTH = 28, PATH_MAX_BYTES = 256, SHOWN_MAX = 256 };
 
 static void line(const char *label, const char *text)
 {
@@ -38,7 +38,7 @@ static void print_head(const cJSON *record)
 	const cJSON *flow = member(record, "flow"), *pktai = member(record, "pktai");
 	double pkts = member_number(flow, "pkts_toserver") + member_number(flow, "pkts_toclient");
 	double bytes = member_number(flow, "bytes_toserver") +
-		       member_number(flow, "bytes_toclient");
+	               member_number(flow, "bytes_toclient");
 	char *name = flow_name(record);
 
 	printf("Flow: ");
@@ -186,6 +186,14 @@ static bool was_shown(const struct shown *s, const cJSON *v)
 	return false;
 }
 
+// A time by its name, in nanoseconds; a list of them stays as it is, to be compared.
+static enum unit unit_of(const char *path, const cJSON *v)
+{
+	size_t n = strlen(path);
+
+	return cJSON_IsNumber(v) && n > 3 && strcmp(path + n - 3, "_ns") == 0 ? UNIT_NS : UNIT_NONE;
+}
+
 // Prints leaves that were not shown yet, with their path. Depth is bounded by the parser.
 static void print_rest(const struct shown *shown, const cJSON *object, const char *path)
 {
@@ -203,7 +211,8 @@ static void print_rest(const struct shown *shown, const cJSON *object, const cha
 		if (was_shown(shown, v))
 			continue;
 		if (is_leaf(v))
-			leaf_line(strncmp(sub, "pktai.", 6) == 0 ? sub + 6 : sub, v, UNIT_NONE);
+			leaf_line(
+				strncmp(sub, "pktai.", 6) == 0 ? sub + 6 : sub, v, unit_of(sub, v));
 		else
 			print_rest(shown, v, sub);
 	}

@@ -35,7 +35,7 @@ static void flow_row(struct table *t, const cJSON *record)
 	const cJSON *flow = member(record, "flow"), *pktai = member(record, "pktai");
 	double pkts = member_number(flow, "pkts_toserver") + member_number(flow, "pkts_toclient");
 	double bytes = member_number(flow, "bytes_toserver") +
-		       member_number(flow, "bytes_toclient");
+	               member_number(flow, "bytes_toclient");
 	const char *end = flow_end_text(pktai), *app = member_text(record, "app_proto", "-");
 	char text[UNITS_MAX], *name = flow_name(record);
 
@@ -259,7 +259,7 @@ static int draw_many(struct ctl *ctl, const struct ctl_args *args, FILE *f)
 	free(best.rows);
 	if (r == EXIT_DONE)
 		r = ctl->json ? print_json_flows(flows, f)
-			      : flows_table(ctl, flows, best.matched, f);
+		              : flows_table(ctl, flows, best.matched, f);
 	cJSON_Delete(flows);
 	return r;
 }

@@ -25,7 +25,7 @@ struct client;
 struct ctl {
 	struct client *client;
 	bool json;
-	bool color;	  // for stdout
+	bool color;       // for stdout
 	bool interactive; // stdout is a terminal
 };
 

@@ -13,7 +13,7 @@ enum table_color { TABLE_PLAIN, TABLE_GOOD, TABLE_WARN, TABLE_BAD, TABLE_DIM };
 // columns: names, ending with NULL; one that begins with '>' is aligned to the right.
 // Never returns NULL: without memory, all that follows does nothing and table_print says so.
 struct table *table_new(bool color, const char *const *columns);
-void table_row(struct table *);			   // begins a row
+void table_row(struct table *);                    // begins a row
 void table_cell(struct table *, const char *text); // the row's next cell
 void table_cell_color(struct table *, enum table_color, const char *text);
 // Prints to f and frees. Returns 0, or EXIT_ANSWERED_ERROR with an error printed.

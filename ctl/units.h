@@ -11,13 +11,13 @@
 enum { UNITS_MAX = 48 };
 
 // Each writes into text (UNITS_MAX bytes) and returns it.
-const char *units_count(double n, char *text);	   // 1234567
-const char *units_bytes(double n, char *text);	   // 1.23 MB
+const char *units_count(double n, char *text);     // 1234567
+const char *units_bytes(double n, char *text);     // 1.23 MB
 const char *units_bits_rate(double n, char *text); // 1.23 Mbps
 const char *units_pkts_rate(double n, char *text); // 1.23 Mpps
 const char *units_seconds(double s, char *text);   // 12.3 ms, 4.56 s, 2 m 03 s, 1 h 02 m, 3 d 04 h
 const char *units_percent(double share, char *text); // 0 to 1: 42 %
-const char *units_clock(double s, char *text);	     // 0:12, 1:02:03
+const char *units_clock(double s, char *text);       // 0:12, 1:02:03
 
 // Members by name. Missing or of another type: 0, or other.
 double member_number(const cJSON *object, const char *name);

@@ -23,7 +23,7 @@ FLOWS = [
      'pktai': {'schema': 1, 'capture': 'trace', 'ts_source': 'file', 'part_no': 1, 'duration_ns': 234444444, 'throughput_bps': 460663.5,
                'avg_packet_bytes': 613.6363636, 'end_reason': 'fin', 'latency': {'syn_ns': 23400000, 'synack_ns': 120000, 'first_response_ns': 31000000,
                                                                                  'response': {'min_ns': 1000000, 'mean_ns': 2500000, 'max_ns': 31000000, 'samples': 4}},
-               'quality': {'midstream': False, 'truncated': True}, 'splt': {'sizes': [0, 0, 517, -1400], 'dt_us': [0, 23400, 120]}}},
+               'toserver': {'iat': {'mean_ns': 26049382.6, 'skew': 1.25}, 'ttl': {'min': 63}}, 'quality': {'midstream': False, 'truncated': True}, 'splt': {'sizes': [0, 0, 517, -1400], 'dt_us': [0, 23400, 120]}}},
     {'timestamp': '2026-11-23T06:02:20.000000000+0000', 'flow_id': 42, 'event_type': 'flow', 'in_iface': 'eth0',
      'src_ip': '2001:0db8:1111:2222:3333:4444:5555:6666', 'src_port': 65535, 'dest_ip': '2001:0db8:aaaa:bbbb:cccc:dddd:eeee:ffff', 'dest_port': 53535,
      'proto': 'UDP', 'flow': {'pkts_toserver': 3000000, 'pkts_toclient': 0, 'bytes_toserver': 4200000000, 'bytes_toclient': 0,
