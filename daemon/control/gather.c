@@ -160,9 +160,10 @@ static void gather_reply(struct gather *g)
 		break;
 	case FLOW_QUERY_TOP:
 		write_records(g, &j);
-		json_uint(&j, "matched", g->matched);
 		if (g->request->method == PROTO_FLOWS_LIST)
 			json_null(&j, "cursor");
+		else
+			json_uint(&j, "matched", g->matched);
 		break;
 	case FLOW_QUERY_LIST:
 		write_records(g, &j);

@@ -133,7 +133,7 @@ struct control {
 
 	// sessions and requests
 	struct session_list sessions;
-	unsigned session_count, refused_count;
+	unsigned refused_count; // clients that are there but refused
 	uint64_t output_bytes; // replies that clients have not read, all together
 	struct event *reaper;
 	struct call_list calls;

@@ -249,11 +249,11 @@ static void on_connection(struct evconnlistener *listener, evutil_socket_t fd,
 			"or %.100s (change)",
 			(unsigned)uid, c->group_read, c->group_admin);
 		refuse(c, fd, RPC_DENIED, message);
-	} else if (c->session_count >= c->max_clients) {
+	} else if (c->count[COUNT_clients] >= c->max_clients) {
 		c->count[COUNT_refused_clients]++;
 		snprintf(message, sizeof(message),
 			"%u clients are connected, as many as are allowed; close one",
-			c->session_count);
+			c->max_clients);
 		refuse(c, fd, RPC_LIMIT, message);
 	} else {
 		session_open(c, fd, access, uid, pid, NULL);
