@@ -275,31 +275,57 @@ void rpc_batch_free(struct rpc_batch *b)
 
 // --- Answers ---
 
+// Whole numbers that %1.15g (what cJSON prints) would round become raw text.
+static bool numbers_exact(cJSON *json)
+{
+	char text[32];
+	cJSON *v;
+
+	if (cJSON_IsNumber(json) && fabs(json->valuedouble) >= 1e15 &&
+		fabs(json->valuedouble) <= (double)PROTO_UINT_MAX &&
+		floor(json->valuedouble) == json->valuedouble) {
+		snprintf(text, sizeof(text), "%.0f", json->valuedouble);
+		json->valuestring = cJSON_malloc(strlen(text) + 1);
+		if (json->valuestring == NULL)
+			return false;
+		memcpy(json->valuestring, text, strlen(text) + 1);
+		json->type = (json->type & ~0xff) | cJSON_Raw;
+	}
+	// depth is bounded by what made the tree: the parser or our own code
+	cJSON_ArrayForEach (v, json)
+		if (!numbers_exact(v))
+			return false;
+	return true;
+}
+
+char *frame_print_json(cJSON *json)
+{
+	return json != NULL && numbers_exact(json) ? cJSON_PrintUnformatted(json) : NULL;
+}
+
 char *rpc_reply_result(const cJSON *id, const char *result, size_t result_size, size_t *ret_size)
 {
-	static const char head[] = "{\"jsonrpc\":\"2.0\",\"result\":", middle[] = ",\"id\":";
-	char *id_text = id != NULL ? cJSON_PrintUnformatted(id) : strdup("null");
-	size_t id_size, size, at = 0;
-	char *text;
+	cJSON *copy = id != NULL ? cJSON_Duplicate(id, 0) : cJSON_CreateNull();
+	char *id_text = frame_print_json(copy), *text = NULL;
+	size_t size = 0;
+	FILE *f;
 
+	cJSON_Delete(copy);
 	if (id_text == NULL)
 		return NULL;
-	id_size = strlen(id_text);
-	size = sizeof(head) - 1 + result_size + sizeof(middle) - 1 + id_size + 1;
-	text = malloc(size + 1);
-	if (text != NULL) {
-		memcpy(text, head, sizeof(head) - 1);
-		at = sizeof(head) - 1;
-		memcpy(text + at, result, result_size);
-		at += result_size;
-		memcpy(text + at, middle, sizeof(middle) - 1);
-		at += sizeof(middle) - 1;
-		memcpy(text + at, id_text, id_size);
-		at += id_size;
-		memcpy(text + at, "}", 2);
-		*ret_size = size;
+	f = open_memstream(&text, &size);
+	if (f != NULL) {
+		fputs("{\"jsonrpc\":\"2.0\",\"result\":", f);
+		fwrite(result, 1, result_size, f);
+		fprintf(f, ",\"id\":%s}", id_text);
+		if (fclose(f) != 0) {
+			free(text);
+			text = NULL;
+		}
 	}
 	free(id_text);
+	if (text != NULL)
+		*ret_size = size;
 	return text;
 }
 
@@ -319,11 +345,10 @@ char *rpc_reply_error(const cJSON *id, const struct rpc_error *error, size_t *re
 		if (cJSON_AddStringToObject(data, "parameter", error->parameter) == NULL)
 			goto out;
 	}
-	// a batch's id item carries no key, a member's does: the key is set anew
 	if (!cJSON_AddItemToObject(reply, "id", id_copy))
 		goto out;
 	id_copy = NULL;
-	text = cJSON_PrintUnformatted(reply);
+	text = frame_print_json(reply);
 	if (text != NULL)
 		*ret_size = strlen(text);
 out:
@@ -346,7 +371,7 @@ char *rpc_request_text(unsigned id, const char *method, cJSON *params, size_t *r
 			goto out;
 		params = NULL;
 	}
-	text = cJSON_PrintUnformatted(request);
+	text = frame_print_json(request);
 	if (text != NULL)
 		*ret_size = strlen(text);
 out:

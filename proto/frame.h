@@ -82,3 +82,8 @@ char *rpc_request_text(unsigned id, const char *method, cJSON *params, size_t *r
 // Returns NULL with a message ("byte 12: ...").
 cJSON *frame_parse_json(
 	const char *text, size_t size, unsigned depth_max, char *error, size_t error_size);
+
+// JSON text of a tree, without white space, on the heap; NULL without memory. cJSON's own printer
+// rounds whole numbers to 15 digits and so breaks ids of 53 bits: this one does not. Changes the
+// tree's large numbers to raw text.
+char *frame_print_json(cJSON *json);

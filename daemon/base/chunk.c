@@ -106,8 +106,8 @@ void chunk_unref(struct chunk *c, int n)
 		free(c);
 	} else {
 		c->next = atomic_load_explicit(&pool->returned, memory_order_relaxed);
-		while (!atomic_compare_exchange_weak_explicit(&pool->returned, &c->next, c,
-			memory_order_release, memory_order_relaxed))
+		while (!atomic_compare_exchange_weak_explicit(
+			&pool->returned, &c->next, c, memory_order_release, memory_order_relaxed))
 			;
 	}
 	atomic_fetch_sub_explicit(&pool->in_use, 1, memory_order_relaxed);

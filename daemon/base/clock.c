@@ -9,7 +9,7 @@ static uint64_t clock_read(clockid_t id)
 	struct timespec t;
 
 	clock_gettime(id, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+	return (uint64_t)t.tv_sec * NSEC_PER_S + (uint64_t)t.tv_nsec;
 }
 
 uint64_t clock_wall_ns(void)
@@ -49,7 +49,7 @@ static void civil_from_days(uint64_t days, unsigned *year, unsigned *month, unsi
 void clock_text(uint64_t ns, char text[CLOCK_TEXT_SIZE])
 {
 	static const char form[] = "0000-00-00T00:00:00.000000000+0000";
-	uint64_t s = ns / NS_PER_S;
+	uint64_t s = ns / NSEC_PER_S;
 	unsigned year, month, day, in_day = (unsigned)(s % 86400);
 
 	for (unsigned i = 0; i < sizeof(form); i++)
@@ -61,5 +61,5 @@ void clock_text(uint64_t ns, char text[CLOCK_TEXT_SIZE])
 	put_digits(text + 11, 2, in_day / 3600);
 	put_digits(text + 14, 2, in_day / 60 % 60);
 	put_digits(text + 17, 2, in_day % 60);
-	put_digits(text + 20, 9, ns % NS_PER_S);
+	put_digits(text + 20, 9, ns % NSEC_PER_S);
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define NS_PER_S UINT64_C(1000000000)
+#define NSEC_PER_S UINT64_C(1000000000)
 
 uint64_t clock_wall_ns(void);      // CLOCK_REALTIME
 uint64_t clock_monotonic_ns(void); // CLOCK_MONOTONIC
@@ -18,7 +18,7 @@ uint64_t clock_monotonic_ns(void); // CLOCK_MONOTONIC
 // for good (files joined in the wrong order, a clock set back): from then on the clock runs on
 // from where it stands, at the pace of the new timestamps.
 enum { CLOCK_REBASE_PKTS = 16 };
-#define CLOCK_REBASE_NS (60 * NS_PER_S)
+#define CLOCK_REBASE_NS (60 * NSEC_PER_S)
 
 struct capture_clock {
 	uint64_t now_ns;

@@ -6,10 +6,10 @@
 #include <sys/random.h>
 #include <time.h>
 
-struct hash_seed hash_seed = {{0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3,
-	0x589965cc75374cc3}};
-const struct hash_seed hash_fixed = {{0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3,
-	0x589965cc75374cc3}};
+struct hash_seed hash_seed = {
+	{0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3, 0x589965cc75374cc3}};
+const struct hash_seed hash_fixed = {
+	{0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3, 0x589965cc75374cc3}};
 
 void hash_seed_init(void)
 {

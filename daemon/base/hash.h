@@ -11,7 +11,7 @@ struct hash_seed {
 	uint64_t s[4]; // odd numbers
 };
 
-extern struct hash_seed hash_seed;       // random, set once by hash_seed_init before any thread
+extern struct hash_seed hash_seed;        // random, set once by hash_seed_init before any thread
 extern const struct hash_seed hash_fixed; // the same in every run
 
 void hash_seed_init(void);

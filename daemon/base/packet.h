@@ -35,6 +35,7 @@ enum packet_flag {
 	PACKET_LOSSLESS = 1 << 0,  // from a file: wait, never drop
 	PACKET_TRUNCATED = 1 << 1, // captured bytes are fewer than wire bytes
 	PACKET_VLAN_STRIPPED = 1 << 2,
+	PACKET_DEFRAGGED = 1 << 3, // its fragment, if any, has been through the defrag stage
 };
 
 enum tunnel_type {
@@ -48,19 +49,23 @@ enum tunnel_type {
 	TUNNEL_GENEVE,
 	TUNNEL_GTPU,
 	TUNNEL_TEREDO,
+	TUNNEL_MPLS, // labels in IP or UDP; labels below the first IP header are no tunnel
 	TUNNEL_TYPES,
 };
 
 enum layer_flag {
-	LAYER_FRAGMENT = 1 << 0,       // has MF, an offset, or an IPv6 fragment header that is not atomic
+	LAYER_FRAGMENT = 1 << 0, // has MF, an offset, or an IPv6 fragment header that is not atomic
 	LAYER_FIRST_FRAGMENT = 1 << 1, // offset 0
-	LAYER_L4 = 1 << 2,             // the L4 header was read whole: ports and, for TCP, tcp are valid
+	LAYER_L4 = 1 << 2,             // the L4 header was read: payload_* and, for TCP, tcp are valid
 	LAYER_ICMP_ONE_WAY = 1 << 3,   // ICMP type without counterpart (Community ID 1.0)
 	LAYER_TUNNEL_ID = 1 << 4,      // tunnel_id is set
 	LAYER_TCP_TIMESTAMP = 1 << 5,  // tcp.ts_val and tcp.ts_ecr are set
 	LAYER_TCP_WSCALE = 1 << 6,
 	LAYER_TCP_MSS = 1 << 7,
 };
+
+// An owner for layers that are not to be counted (again) in any flow.
+#define LAYER_NOT_COUNTED 0xff
 
 // What one IP header and the transport header behind it say. Offsets count from packet.data.
 struct ip_layer {
@@ -97,8 +102,9 @@ struct ip_layer {
 	uint8_t swapped;     // set with hash: dst is the lower end of the canonical key
 	uint8_t more_fragments;
 	uint32_t tunnel_id; // VNI, GRE key, VSID, ERSPAN session; not GTP's TEID
-	uint64_t tunnel_hash; // identity of the whole tunnel path, 0 outside tunnels (set with hash)
-	uint64_t hash;        // of the canonical key (set by flow_key_hash)
+	uint64_t
+		tunnel_hash; // identity of the whole tunnel path, 0 outside tunnels (set with hash)
+	uint64_t hash;       // of the canonical key (set by flow_key_hash)
 };
 
 struct packet {
@@ -107,8 +113,8 @@ struct packet {
 	uint32_t caplen;     // bytes at data
 	uint32_t wirelen;    // frame bytes on the wire without FCS
 	uint64_t ts_ns;      // since the epoch, from the capture's time source
-	uint64_t now_ns;     // the capture's clock at this packet: never goes back (see capture_clock)
-	uint64_t seq;        // number within its capture, from 1
+	uint64_t now_ns; // the capture's clock at this packet: never goes back (see capture_clock)
+	uint64_t seq;    // number within its capture, from 1
 	struct rte_mbuf *mbuf; // holds data, or NULL
 	struct chunk *chunk;   // holds data, or NULL; exactly one of the two is set
 	uint16_t capture;      // index of the capture
@@ -121,10 +127,10 @@ struct packet {
 	uint8_t event_count;
 	uint8_t events[PACKET_EVENTS_MAX]; // enum event_id
 	uint16_t vlan[PACKET_VLANS_MAX];   // ids only, outermost first
-	uint16_t ethertype;                // of the outermost payload behind tags and labels, 0 unknown
-	uint32_t arp_off;                  // 0: no ARP header
-	uint32_t eth_off;                  // outermost Ethernet header; UINT32_MAX none
-	uint64_t protocols;                // bit set of enum protocol_id: the frame's header stack
+	uint16_t ethertype; // of the outermost payload behind tags and labels, 0 unknown
+	uint32_t arp_off;   // 0: no ARP header
+	uint32_t eth_off;   // outermost Ethernet header; UINT32_MAX none
+	uint64_t protocols; // bit set of enum protocol_id: the frame's header stack
 	struct ip_layer layer[PACKET_LAYERS_MAX];
 } __attribute__((aligned(64)));
 

@@ -11,10 +11,10 @@
 #include "ring.h"
 
 enum record_type {
-	RECORD_FLOW = 1,      // struct flow_record (flow.h)
-	RECORD_ANOMALY,       // struct anomaly_record (export.h)
-	RECORD_ARP,           // struct arp_record (export.h)
-	RECORD_CAPTURE_DONE,  // struct capture_done_record (export.h): last record of a capture
+	RECORD_FLOW = 1,     // struct flow_record (flow.h)
+	RECORD_ANOMALY,      // struct anomaly_record (export.h)
+	RECORD_ARP,          // struct arp_record (export.h)
+	RECORD_CAPTURE_DONE, // struct capture_done_record (export.h): last record of a capture
 };
 
 // Reserves a record. wait: for lossless captures, until there is room (the reader never waits for a

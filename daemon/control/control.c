@@ -60,8 +60,8 @@ static struct event *every(
 	struct control *c, uint64_t ns, void (*run)(evutil_socket_t, short, void *))
 {
 	struct timeval interval = {
-		.tv_sec = (time_t)(ns / NS_PER_S),
-		.tv_usec = (suseconds_t)(ns % NS_PER_S / 1000),
+		.tv_sec = (time_t)(ns / NSEC_PER_S),
+		.tv_usec = (suseconds_t)(ns % NSEC_PER_S / 1000),
 	};
 	struct event *e = event_new(c->base, -1, EV_PERSIST, run, c);
 
@@ -86,9 +86,9 @@ static struct control *control_new(struct event_base *base, const struct control
 	c->base = base;
 	c->config = *config;
 	c->limits.request_ns =
-		config->request_timeout_ns != 0 ? config->request_timeout_ns : 10 * NS_PER_S;
+		config->request_timeout_ns != 0 ? config->request_timeout_ns : 10 * NSEC_PER_S;
 	c->limits.reader_ns =
-		config->reader_timeout_ns != 0 ? config->reader_timeout_ns : 30 * NS_PER_S;
+		config->reader_timeout_ns != 0 ? config->reader_timeout_ns : 30 * NSEC_PER_S;
 	c->started_ns = clock_monotonic_ns();
 	c->started_wall_ns = clock_wall_ns();
 	c->reserve_fd = -1;
@@ -116,7 +116,7 @@ static int start_events(struct control *c)
 		EV_READ | EV_PERSIST, on_workers, c);
 	if (c->workers_event == NULL || event_add(c->workers_event, NULL) < 0)
 		return -ENOMEM;
-	c->second = every(c, NS_PER_S, on_second);
+	c->second = every(c, NSEC_PER_S, on_second);
 	if (c->second == NULL)
 		return -ENOMEM;
 	if (c->config.stats_interval_ns > 0) {

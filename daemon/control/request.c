@@ -194,8 +194,8 @@ static void deadline_set(struct control *c)
 		return;
 	if (first->deadline_ns > now)
 		left = first->deadline_ns - now;
-	wait.tv_sec = (time_t)(left / NS_PER_S);
-	wait.tv_usec = (suseconds_t)(left % NS_PER_S / 1000) + 1;
+	wait.tv_sec = (time_t)(left / NSEC_PER_S);
+	wait.tv_usec = (suseconds_t)(left % NSEC_PER_S / 1000) + 1;
 	evtimer_add(c->deadline, &wait);
 }
 
@@ -223,7 +223,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *ctx)
 		request_fail(call, RPC_TIMEOUT,
 			"%s was not answered within %.1f s; what it began goes on",
 			proto_methods[call->method].name,
-			(double)c->limits.request_ns / (double)NS_PER_S);
+			(double)c->limits.request_ns / (double)NSEC_PER_S);
 	}
 	deadline_set(c);
 }

@@ -104,7 +104,7 @@ int rpc_system_info(struct rpc_call *call, const struct rpc_system_info_params *
 		json_string(&j, "dpdk", c->config.dpdk_version);
 	json_uint(&j, "pid", (uint64_t)getpid());
 	json_string(&j, "started", started);
-	json_double(&j, "uptime_s", (double)up_ns / (double)NS_PER_S);
+	json_double(&j, "uptime_s", (double)up_ns / (double)NSEC_PER_S);
 	json_string(&j, "socket", c->socket);
 	if (c->config.config_path != NULL)
 		json_string(&j, "config", c->config.config_path);

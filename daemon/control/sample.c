@@ -73,7 +73,7 @@ void sample_rates(struct control *c, int capture, struct rates *ret)
 		ret->now = &now->capture[capture];
 		ret->before = &before->capture[capture];
 	}
-	ret->seconds = (double)(now->at_ns - before->at_ns) / (double)NS_PER_S;
+	ret->seconds = (double)(now->at_ns - before->at_ns) / (double)NSEC_PER_S;
 }
 
 struct counters *sample_baseline(struct control *c, const struct capture_status *st)

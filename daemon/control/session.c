@@ -249,8 +249,8 @@ void session_open(struct control *c, int fd, enum access access, uid_t uid, pid_
 {
 	const struct timeval moment = {.tv_sec = 1};
 	const struct timeval patience = {
-		.tv_sec = (time_t)(c->limits.reader_ns / NS_PER_S),
-		.tv_usec = (suseconds_t)(c->limits.reader_ns % NS_PER_S / 1000),
+		.tv_sec = (time_t)(c->limits.reader_ns / NSEC_PER_S),
+		.tv_usec = (suseconds_t)(c->limits.reader_ns % NSEC_PER_S / 1000),
 	};
 	struct session *s = calloc(1, sizeof(*s));
 

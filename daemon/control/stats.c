@@ -290,7 +290,7 @@ void control_stats_event(struct control *c, struct json *j)
 
 	sample_rates(c, -1, &rates);
 	write_event(c->config.workers, c->config.export,
-		(clock_monotonic_ns() - c->started_ns) / NS_PER_S, c->captures, n, &rates, j);
+		(clock_monotonic_ns() - c->started_ns) / NSEC_PER_S, c->captures, n, &rates, j);
 }
 
 void control_stats_write(

@@ -15,8 +15,8 @@
 #include "packet.h"
 
 struct decode_config {
-	bool verify_checksum;  // default off: half of all captures hold offloaded checksums
-	uint8_t tunnel_depth;  // IP layers followed beyond the first, at most PACKET_LAYERS_MAX - 1
+	bool verify_checksum; // default off: half of all captures hold offloaded checksums
+	uint8_t tunnel_depth; // IP layers followed beyond the first, at most PACKET_LAYERS_MAX - 1
 };
 
 // Decodes n packets in place. The packets' source section is set; the decode section need not be

@@ -117,7 +117,7 @@ static char *put_flow(char *p, const struct flow_record *r)
 	p = PUT(p, "\",\"end\":\"");
 	p = put_time(p, r->last_ns);
 	p = PUT(p, "\",\"age\":");
-	p = put_u64(p, duration_ns(r) / NS_PER_S);
+	p = put_u64(p, duration_ns(r) / NSEC_PER_S);
 	p = PUT(p, ",\"state\":\"");
 	p = put_text(p, eve_state(r));
 	if (reason != NULL) {

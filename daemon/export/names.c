@@ -108,6 +108,8 @@ const char *tunnel_type_name(enum tunnel_type type)
 		return "geneve";
 	case TUNNEL_GTPU:
 		return "gtp";
+	case TUNNEL_MPLS:
+		return "mpls";
 	case TUNNEL_TEREDO:
 		return "teredo";
 	}

@@ -8,9 +8,8 @@
 #include "clock.h"
 
 #define PAIR_ROW(t) t "0" t "1" t "2" t "3" t "4" t "5" t "6" t "7" t "8" t "9"
-const char put_pairs[200] __attribute__((nonstring)) = PAIR_ROW("0") PAIR_ROW("1") PAIR_ROW("2")
-	PAIR_ROW("3") PAIR_ROW("4") PAIR_ROW("5") PAIR_ROW("6") PAIR_ROW("7") PAIR_ROW("8")
-		PAIR_ROW("9");
+const char put_pairs[201] = PAIR_ROW("0") PAIR_ROW("1") PAIR_ROW("2") PAIR_ROW("3") PAIR_ROW("4")
+	PAIR_ROW("5") PAIR_ROW("6") PAIR_ROW("7") PAIR_ROW("8") PAIR_ROW("9");
 
 char *put_large(char *p, uint64_t v)
 {
@@ -20,6 +19,15 @@ char *put_large(char *p, uint64_t v)
 	return put_8(p, (uint32_t)(v % 100000000));
 }
 
+char *put_odd(char *p, double v)
+{
+	if (!isfinite(v))
+		v = 0;
+	if (v < 0)
+		*p++ = '-';
+	return put_u64(p, (uint64_t)(fmin(fabs(v), 0x1p53) + 0.5));
+}
+
 char *put_time(char *p, uint64_t ns)
 {
 	enum { MINUTES = 4, PREFIX = 17 }; // PREFIX: 2026-11-23T06:02:
@@ -27,10 +35,10 @@ char *put_time(char *p, uint64_t ns)
 		uint64_t minute; // and 1 more: 0 is an unused entry
 		char text[PREFIX];
 	} known[MINUTES];
-	uint64_t minute = ns / (60 * NS_PER_S);
-	uint64_t rest = ns - minute * 60 * NS_PER_S;
-	unsigned seconds = (unsigned)(rest / NS_PER_S);
-	unsigned nanos = (unsigned)(rest % NS_PER_S);
+	uint64_t minute = ns / (60 * NSEC_PER_S);
+	uint64_t rest = ns - minute * 60 * NSEC_PER_S;
+	unsigned seconds = (unsigned)(rest / NSEC_PER_S);
+	unsigned nanos = (unsigned)(rest % NSEC_PER_S);
 	unsigned i = minute % MINUTES;
 
 	if (known[i].minute != minute + 1) {

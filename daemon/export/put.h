@@ -37,7 +37,7 @@ static inline char *put_bytes(char *p, const void *bytes, size_t n)
 
 #define PUT(p, literal) put_bytes(p, literal, sizeof(literal) - 1)
 
-extern const char put_pairs[200]; // 00 to 99
+extern const char put_pairs[201]; // 00 to 99
 
 static inline char *put_2(char *p, unsigned v)
 {
@@ -90,8 +90,10 @@ static inline char *put_u64(char *p, uint64_t v)
 	return v <= UINT32_MAX ? put_u32(p, (uint32_t)v) : put_large(p, v);
 }
 
+char *put_odd(char *p, double v); // not finite, or from 9e12 up
+
 // A double with at most so many decimals (0 to 6, a constant), trailing zeros left out. What is not
-// finite is written as 0, what lies beyond 2^53 as 2^53.
+// finite is written as 0, what lies beyond 2^53 as 2^53; from 9e12 up there are no decimals.
 static inline __attribute__((always_inline)) char *put_fixed(char *p, double v, unsigned decimals)
 {
 	static const uint32_t scales[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
@@ -99,11 +101,9 @@ static inline __attribute__((always_inline)) char *put_fixed(char *p, double v, 
 	uint64_t scaled;
 	uint32_t rest;
 
-	if (!isfinite(v))
-		v = 0;
-	if (fabs(v) >= 9e12) // whole numbers are exact enough there, and nothing overflows below it
-		decimals = 0;
-	scaled = (uint64_t)(fmin(fabs(v), 0x1p53) * (decimals == 0 ? 1 : scale) + 0.5);
+	if (!(v > -9e12 && v < 9e12))
+		return put_odd(p, v);
+	scaled = (uint64_t)(fabs(v) * scale + 0.5);
 	if (v < 0 && scaled != 0)
 		*p++ = '-';
 	if (decimals == 0)

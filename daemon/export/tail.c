@@ -301,7 +301,7 @@ static void rest(struct export *e, unsigned fill)
 	if (e->sleep_ns > SLEEP_MAX_NS)
 		e->sleep_ns = SLEEP_MAX_NS;
 	until = clock_monotonic_ns() + e->sleep_ns;
-	t = (struct timespec){(time_t)(until / NS_PER_S), (long)(until % NS_PER_S)};
+	t = (struct timespec){(time_t)(until / NSEC_PER_S), (long)(until % NSEC_PER_S)};
 	pthread_mutex_lock(&e->lock);
 	if (!e->stop && e->lines == NULL)
 		pthread_cond_timedwait(&e->wake, &e->lock, &t);

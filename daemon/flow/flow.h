@@ -16,7 +16,7 @@ struct flow_table;
 struct flow_filter;
 
 enum {
-	FLOW_SPLT_PKTS = 16,   // packets in the sequence of sizes and times
+	FLOW_SPLT_PKTS = 16,    // packets in the sequence of sizes and times
 	FLOW_CAPTURES_MAX = 64, // capture indices
 };
 
@@ -76,11 +76,11 @@ struct flow_tuple {
 
 struct flow_direction { // to-server is [0], to-client is [1]
 	uint64_t pkts;
-	uint64_t bytes; // frame bytes
-	uint64_t first_ns;
-	uint64_t last_ns;
-	double size_mean, size_m2, size_m3; // running moments of frame sizes, bytes (Welford, Pebay)
-	double iat_mean, iat_m2, iat_m3;    // of inter-arrival times, ns; n = pkts - 1
+	uint64_t bytes;   // frame bytes
+	uint64_t last_ns; // of the latest packet to come
+	double size_mean, size_m2,
+		size_m3;                 // running moments of frame sizes, bytes (Welford, Pebay)
+	double iat_mean, iat_m2, iat_m3; // of inter-arrival times, ns; n = pkts - 1
 	uint64_t iat_min_ns, iat_max_ns;
 	uint32_t size_min, size_max;
 	uint16_t window_first, window_min, window_max; // TCP, unscaled
@@ -105,13 +105,13 @@ struct flow_record {
 	uint64_t last_ns;
 	uint16_t capture;
 	uint16_t worker;
-	uint32_t part_no; // 1, 2, ...
-	uint8_t end;      // enum flow_end
-	uint8_t tcp_state; // enum flow_tcp_state
-	uint8_t midstream;         // TCP begun without SYN
-	uint8_t direction_guessed; // by port or first packet only
-	uint8_t replied;           // packets in both directions, over all parts
-	uint8_t icmp_type, icmp_code;         // of the first packet to the server
+	uint32_t part_no;                         // 1, 2, ...
+	uint8_t end;                              // enum flow_end
+	uint8_t tcp_state;                        // enum flow_tcp_state
+	uint8_t midstream;                        // TCP begun without SYN
+	uint8_t direction_guessed;                // by port or first packet only
+	uint8_t replied;                          // packets in both directions, over all parts
+	uint8_t icmp_type, icmp_code;             // of the first packet to the server
 	uint8_t icmp_reply_type, icmp_reply_code; // of the first packet to the client
 	uint8_t has_icmp, has_icmp_reply;
 	uint8_t splt_count;
@@ -161,7 +161,8 @@ static inline uint8_t flow_owner(uint64_t hash, unsigned workers)
 // --- Table (all by its worker) ---
 
 // worker: index, set in records. records: where ended flows go. Returns NULL without memory.
-struct flow_table *flow_table_new(const struct flow_config *, unsigned worker, struct ring *records);
+struct flow_table *flow_table_new(
+	const struct flow_config *, unsigned worker, struct ring *records);
 void flow_table_free(struct flow_table *); // accepts NULL; active flows are not written
 
 // Begins a capture; its index may be reused after flow_capture_end has returned 0.
@@ -203,11 +204,11 @@ enum flow_query_kind { FLOW_QUERY_TOP, FLOW_QUERY_LIST, FLOW_QUERY_GET };
 struct flow_query {
 	// set by the asker
 	enum flow_query_kind kind;
-	enum flow_metric metric; // top
-	bool ascending;          // top: smallest first
-	int capture;             // -1: all
-	int app_proto;           // -1: all
-	uint64_t flow_id;        // get
+	enum flow_metric metric;          // top
+	bool ascending;                   // top: smallest first
+	int capture;                      // -1: all
+	int app_proto;                    // -1: all
+	uint64_t flow_id;                 // get
 	const struct flow_filter *filter; // NULL: all; must outlive the query
 	unsigned limit;                   // size of results
 	struct flow_record *results;

@@ -12,6 +12,7 @@
 #include "capture.h"
 #include "counters.h"
 #include "decode.h"
+#include "defrag.h"
 #include "export.h"
 #include "flow.h"
 
@@ -21,11 +22,12 @@ struct workers;
 
 struct workers_config {
 	unsigned count;
-	bool busy; // poll without sleeping (production); else idle workers sleep
+	bool busy;               // poll without sleeping (production); else idle workers sleep
 	struct flow_config flow; // capacity: for each worker
 	struct decode_config decode;
-	size_t record_ring_bytes; // each worker to the tail
-	size_t steer_ring_bytes;  // each worker to each other
+	struct defrag_config defrag; // limits: for each worker
+	size_t record_ring_bytes;    // each worker to the tail
+	size_t steer_ring_bytes;     // each worker to each other
 };
 
 // Starts the workers on EAL's worker lcores, or as control threads where there are too few lcores.
@@ -34,12 +36,16 @@ int workers_start(const struct workers_config *, struct workers **ret, char *err
 void workers_stop(struct workers *); // captures must have been stopped; accepts NULL
 
 unsigned workers_count(const struct workers *);
-struct ring **workers_records(struct workers *); // the record rings, for export_start
+struct ring **workers_records(struct workers *);            // the record rings, for export_start
+void workers_set_export(struct workers *, struct export *); // before the first capture
+
+// Once a second: rates, loads, ended captures.
+void workers_tick(struct workers *);
 
 struct worker_status {
 	int cpu;
-	uint64_t heartbeat;   // grows as long as the worker lives
-	double load;          // share of the last second that it did work, 0 to 1
+	uint64_t heartbeat; // grows as long as the worker lives
+	double load;        // share of the last second that it did work, 0 to 1
 	uint64_t flows_active;
 	uint64_t flow_capacity;
 	uint64_t flow_table_bytes;
@@ -78,9 +84,9 @@ struct capture_status {
 	char reason[CAPTURE_ERROR_MAX]; // why finished, failed, paused; "" while running
 	unsigned queues;
 	bool live;
-	uint64_t started_ns; // wall clock
-	uint64_t ended_ns;   // 0 while running
-	uint64_t bytes_read, bytes_total; // files
+	uint64_t started_ns;                        // wall clock
+	uint64_t ended_ns;                          // 0 while running
+	uint64_t bytes_read, bytes_total;           // files
 	double packets_per_second, bits_per_second; // over the last second
 	uint64_t first_packet_ns, last_packet_ns;
 };
@@ -95,14 +101,18 @@ int captures_start(struct workers *, const char *source, const char *name, const
 // from workers_dispatch(), where ended counts the flows that were active. An ended capture is taken off
 // the list (with its recent flows); done is called at once.
 // Returns 0 or -ENOENT.
-int captures_stop(struct workers *, const char *name, void (*done)(void *ctx, uint64_t ended), void *ctx);
+int captures_stop(
+	struct workers *, const char *name, void (*done)(void *ctx, uint64_t ended), void *ctx);
 
 // Ends all active flows of a capture (index), or of all (-1), without stopping it; done as above.
 int captures_flush(struct workers *, int index, void (*done)(void *ctx, uint64_t ended), void *ctx);
 
 unsigned captures_list(struct workers *, struct capture_status *ret, unsigned max); // oldest first
 int captures_find(struct workers *, const char *name); // index or -ENOENT
-bool captures_all_ended(struct workers *); // none starting, running or paused
+bool captures_all_ended(struct workers *);             // none starting, running or paused
+// True while a capture has ended but its last records are still being written: look again in some
+// milliseconds with workers_dispatch().
+bool captures_settling(struct workers *);
 
 // Adds the capture's counters (index; -1: all captures, past ones included) of one worker or
 // (worker -1) all to sum, consistently per worker.
@@ -115,5 +125,5 @@ struct capture_queue_counters {
 		dropped_no_mbuf, dropped_shutdown;
 };
 // What each queue of a capture saw; returns how many (at most max).
-unsigned captures_queue_counters(struct workers *, int index, struct capture_queue_counters *ret,
-	unsigned max);
+unsigned captures_queue_counters(
+	struct workers *, int index, struct capture_queue_counters *ret, unsigned max);

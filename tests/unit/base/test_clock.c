@@ -25,7 +25,7 @@ static void text_agrees_with_libc(void **state)
 		strftime(part, sizeof(part), "%Y-%m-%dT%H:%M:%S", &tm);
 		snprintf(want, sizeof(want), "%s.123456789+0000", part);
 		if (seconds[i] < 18446744073)
-			clock_text(seconds[i] * NS_PER_S + 123456789, text);
+			clock_text(seconds[i] * NSEC_PER_S + 123456789, text);
 		else
 			continue;
 		assert_string_equal(text, want);
@@ -37,9 +37,9 @@ static void clock_never_goes_back(void **state)
 	struct capture_clock c = {0};
 
 	(void)state;
-	assert_int_equal(capture_clock_at(&c, 100 * NS_PER_S), 100 * NS_PER_S);
-	assert_int_equal(capture_clock_at(&c, 99 * NS_PER_S), 100 * NS_PER_S);
-	assert_int_equal(capture_clock_at(&c, 101 * NS_PER_S), 101 * NS_PER_S);
+	assert_int_equal(capture_clock_at(&c, 100 * NSEC_PER_S), 100 * NSEC_PER_S);
+	assert_int_equal(capture_clock_at(&c, 99 * NSEC_PER_S), 100 * NSEC_PER_S);
+	assert_int_equal(capture_clock_at(&c, 101 * NSEC_PER_S), 101 * NSEC_PER_S);
 	assert_int_equal(c.backwards, 1);
 }
 
@@ -48,11 +48,11 @@ static void clock_follows_a_jump_back(void **state)
 	struct capture_clock c = {0};
 
 	(void)state;
-	capture_clock_at(&c, 10000 * NS_PER_S);
+	capture_clock_at(&c, 10000 * NSEC_PER_S);
 	for (unsigned i = 0; i < CLOCK_REBASE_PKTS; i++)
-		assert_int_equal(capture_clock_at(&c, 100 * NS_PER_S), 10000 * NS_PER_S);
+		assert_int_equal(capture_clock_at(&c, 100 * NSEC_PER_S), 10000 * NSEC_PER_S);
 	assert_int_equal(c.rebased, 1);
-	assert_int_equal(capture_clock_at(&c, 107 * NS_PER_S), 10007 * NS_PER_S);
+	assert_int_equal(capture_clock_at(&c, 107 * NSEC_PER_S), 10007 * NSEC_PER_S);
 }
 
 static void one_old_packet_moves_nothing(void **state)
@@ -60,9 +60,9 @@ static void one_old_packet_moves_nothing(void **state)
 	struct capture_clock c = {0};
 
 	(void)state;
-	capture_clock_at(&c, 10000 * NS_PER_S);
+	capture_clock_at(&c, 10000 * NSEC_PER_S);
 	capture_clock_at(&c, 1);
-	assert_int_equal(capture_clock_at(&c, 10001 * NS_PER_S), 10001 * NS_PER_S);
+	assert_int_equal(capture_clock_at(&c, 10001 * NSEC_PER_S), 10001 * NSEC_PER_S);
 	assert_int_equal(c.rebased, 0);
 }
 

@@ -256,8 +256,8 @@ static void addresses_are_those_of_inet_ntop(void **state)
 
 static void times_are_those_of_clock_text(void **state)
 {
-	static const uint64_t steps[] = {1, 999, NS_PER_S, 59 * NS_PER_S, 61 * NS_PER_S,
-		86400 * NS_PER_S, UINT64_C(40000000000000000)};
+	static const uint64_t steps[] = {1, 999, NSEC_PER_S, 59 * NSEC_PER_S, 61 * NSEC_PER_S,
+		86400 * NSEC_PER_S, UINT64_C(40000000000000000)};
 	char text[64], expected[CLOCK_TEXT_SIZE];
 	uint64_t t = 0;
 

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Capture filters: libpcap compiles the text for a link type, rte_bpf makes machine code of it, and a
+// burst is matched at a few nanoseconds a packet. What rte_bpf cannot run, or could not run safely
+// (filter_bounds.c), is run by libpcap's interpreter; so is everything where EAL was not started,
+// since rte_bpf_convert allocates from EAL's heap.
+#include "filter.h"
+
+#include <errno.h>
+#include <pcap/pcap.h>
+#include <rte_bpf.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+enum { FILTER_LINKS_MAX = 64, FILTER_TEXT_SHOWN = 200 };
+
+struct program {
+	uint16_t link;
+	bool is_compiled;      // else: nothing of this link type matches
+	bool uses_wire_length; // asks for the packet's length
+	struct bpf_program classic;
+	struct rte_bpf *bpf; // NULL: classic is run
+	uint64_t (*jit)(void *);
+};
+
+struct filter {
+	char *text;
+	unsigned count;
+	struct program *last; // the one that matched the last packet's link type
+	struct program programs[FILTER_LINKS_MAX];
+};
+
+// Where libpcap's number for a link type differs from the one that files carry.
+static const struct {
+	uint16_t link;
+	int dlt;
+} links[] = {{LINK_RAW, DLT_RAW}, {100, DLT_ATM_RFC1483}, {102, DLT_SLIP_BSDOS},
+	{103, DLT_PPP_BSDOS}, {106, DLT_ATM_CLIP}};
+
+int link_to_dlt(uint16_t link)
+{
+	for (unsigned i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (links[i].link == link)
+			return links[i].dlt;
+	return link;
+}
+
+uint16_t link_from_dlt(int dlt)
+{
+	for (unsigned i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (links[i].dlt == dlt)
+			return links[i].link;
+	return dlt < 0 || dlt > UINT16_MAX ? UINT16_MAX : (uint16_t)dlt;
+}
+
+// Machine code where it can be had. Failing is no error: the classic program is run then.
+static void program_translate(struct program *p)
+{
+	struct rte_bpf_prm *prm;
+	struct rte_bpf_jit jit = {0};
+
+	if (rte_lcore_count() == 0) // EAL was not started
+		return;
+	if (!filter_is_bounded(p->classic.bf_insns, p->classic.bf_len))
+		return;
+	prm = rte_bpf_convert(&p->classic);
+	if (prm == NULL)
+		return;
+	p->bpf = rte_bpf_load(prm);
+	rte_free(prm);
+	if (p->bpf != NULL && rte_bpf_get_jit(p->bpf, &jit) == 0)
+		p->jit = jit.func;
+}
+
+static int program_compile(
+	struct program *p, const char *text, uint16_t link, char *error, size_t size)
+{
+	pcap_t *dead = pcap_open_dead(link_to_dlt(link), 262144);
+	int r = 0;
+
+	*p = (struct program){.link = link};
+	if (dead == NULL)
+		return capture_fail(-ENOMEM, error, size, "no memory to compile the filter");
+	if (pcap_compile(dead, &p->classic, text, 1, PCAP_NETMASK_UNKNOWN) != 0)
+		r = capture_fail(-EINVAL, error, size, "filter '%.*s%s': %s", FILTER_TEXT_SHOWN,
+			text, strlen(text) > FILTER_TEXT_SHOWN ? "…" : "", pcap_geterr(dead));
+	pcap_close(dead);
+	if (r < 0)
+		return r;
+	p->is_compiled = true;
+	for (unsigned i = 0; i < p->classic.bf_len; i++) {
+		unsigned code = p->classic.bf_insns[i].code;
+
+		p->uses_wire_length |= code == (BPF_LD | BPF_W | BPF_LEN) ||
+				       code == (BPF_LDX | BPF_W | BPF_LEN);
+	}
+	program_translate(p);
+	return 0;
+}
+
+int filter_new(const char *text, uint16_t link, struct filter **ret, char *error, size_t size)
+{
+	struct filter *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (f == NULL || (f->text = strdup(text)) == NULL) {
+		free(f);
+		return capture_fail(-ENOMEM, error, size, "no memory for a filter");
+	}
+	r = program_compile(&f->programs[0], text, link, error, size);
+	if (r < 0) {
+		filter_free(f);
+		return r;
+	}
+	f->count = 1;
+	f->last = &f->programs[0];
+	if (rte_lcore_count() > 0 && f->last->jit == NULL)
+		log_info("filter '%s' cannot be made machine code: %s runs it", text,
+			f->last->bpf != NULL ? "rte_bpf's interpreter" : "libpcap's interpreter");
+	*ret = f;
+	return 0;
+}
+
+void filter_free(struct filter *f)
+{
+	if (f == NULL)
+		return;
+	for (unsigned i = 0; i < f->count; i++) {
+		struct program *p = &f->programs[i];
+
+		if (p->bpf != NULL)
+			rte_bpf_destroy(p->bpf);
+		if (p->is_compiled)
+			pcap_freecode(&p->classic);
+	}
+	free(f->text);
+	free(f);
+}
+
+// Link types beyond the table match nothing.
+static const struct program *program_for(struct filter *f, uint16_t link)
+{
+	char ignored[CAPTURE_ERROR_MAX];
+	struct program *p;
+
+	for (unsigned i = 0; i < f->count; i++)
+		if (f->programs[i].link == link)
+			return f->last = &f->programs[i];
+	if (f->count == FILTER_LINKS_MAX)
+		return NULL;
+	p = &f->programs[f->count++];
+	if (program_compile(p, f->text, link, ignored, sizeof(ignored)) < 0)
+		p->is_compiled = false;
+	return f->last = p;
+}
+
+// m: a buffer of one segment to show rte_bpf. It cannot say that a packet was longer on the wire than
+// it is here, and not more than 64 KiB: such packets are libpcap's.
+static bool program_match(const struct program *prog, const struct packet *p, struct rte_mbuf *m)
+{
+	if (prog->bpf == NULL || p->caplen > UINT16_MAX ||
+		(prog->uses_wire_length && p->caplen != p->wirelen))
+		return bpf_filter(prog->classic.bf_insns, p->data, p->wirelen, p->caplen) != 0;
+	m->buf_addr = (void *)(uintptr_t)p->data;
+	m->data_len = (uint16_t)p->caplen;
+	m->pkt_len = p->caplen;
+	return (prog->jit != NULL ? prog->jit(m) : rte_bpf_exec(prog->bpf, m)) != 0;
+}
+
+static bool match(struct filter *f, const struct packet *p, struct rte_mbuf *m)
+{
+	const struct program *prog = p->link == f->last->link ? f->last : program_for(f, p->link);
+
+	return prog != NULL && prog->is_compiled && program_match(prog, p, m);
+}
+
+// Copies what the source sets, which is all that is set so far.
+static void source_section_copy(struct packet *to, const struct packet *from)
+{
+	memcpy(to, from, offsetof(struct packet, layer_count));
+}
+
+unsigned filter_burst(struct filter *f, struct packet *pkts, unsigned n)
+{
+	struct packet *refused[PACKET_BURST];
+	struct packet swap;
+	struct rte_mbuf m = {.nb_segs = 1};
+	unsigned kept = 0, refused_count = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (match(f, &pkts[i], &m)) {
+			if (kept != i) { // the refused one's bytes are still needed to release it
+				source_section_copy(&swap, &pkts[kept]);
+				source_section_copy(&pkts[kept], &pkts[i]);
+				source_section_copy(&pkts[i], &swap);
+			}
+			kept++;
+		}
+	}
+	for (unsigned i = kept; i < n; i++) {
+		refused[refused_count++] = &pkts[i];
+		if (refused_count == PACKET_BURST || i + 1 == n) {
+			packet_release(refused, refused_count);
+			refused_count = 0;
+		}
+	}
+	return kept;
+}
+
+bool filter_is_jit(const struct filter *f)
+{
+	return f->programs[0].jit != NULL;
+}
+
+bool filter_match(struct filter *f, const struct packet *p)
+{
+	struct rte_mbuf m = {.nb_segs = 1};
+
+	return match(f, p, &m);
+}
+
+bool filter_match_pcap(struct filter *f, const struct packet *p)
+{
+	const struct program *prog = program_for(f, p->link);
+
+	return prog != NULL && prog->is_compiled &&
+	       bpf_filter(prog->classic.bf_insns, p->data, p->wirelen, p->caplen) != 0;
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ends by time. What decides is timestamps alone: a flow is idle when its capture's clock has reached
+// its last packet plus its timeout, and a part is full when the clock has reached its begin plus the
+// active timeout, whichever comes first. flow_resolve() applies that, be it because the next packet came,
+// because the wheel came by, or because the capture ended; so when somebody looks changes nothing.
+//
+// The wheel of a capture has a slot for each second, a list of flows each. A flow is put where it would
+// end if nothing more came; when its slot is due it is looked at, and put further on if more did come.
+#include "clock.h"
+#include "flow_internal.h"
+
+enum { FLOW_PART_SHIFT = 24 };
+
+uint64_t flow_timeout(const struct flow_table *t, const struct flow_hot *h)
+{
+	switch (flow_proto_of(h)) {
+	case 6:
+		if (h->state & FLOW_CLOSED)
+			return t->config.tcp_closed_ns;
+		if ((h->state & FLOW_STATE) < FLOW_TCP_ESTABLISHED)
+			return t->config.tcp_new_ns;
+		return t->config.tcp_established_ns;
+	case 17:
+		return t->config.udp_ns;
+	case 1:
+	case 58:
+		return t->config.icmp_ns;
+	default:
+		return t->config.other_ns;
+	}
+}
+
+static uint64_t idle_at(const struct flow_table *t, const struct flow_hot *h)
+{
+	return h->last_now_ns + flow_timeout(t, h);
+}
+
+// When the current part is full; a part without packets never is.
+static uint64_t part_full_at(const struct flow_table *t, uint32_t i)
+{
+	const struct flow_hot *h = &t->hot[i];
+
+	if (t->config.active_ns == 0 || (h->pkts[0] | h->pkts[1]) == 0)
+		return UINT64_MAX;
+	return t->cold[i].part_now_ns + t->config.active_ns;
+}
+
+// --- Wheel ---
+
+static void link_before(struct flow_table *t, uint32_t head, uint32_t i)
+{
+	uint32_t last = t->link[head].prev;
+
+	t->link[i] = (struct flow_link){last, head};
+	t->link[last].next = i;
+	t->link[head].prev = i;
+}
+
+void flow_wheel_remove(struct flow_table *t, uint32_t i)
+{
+	struct flow_link *l = &t->link[i];
+
+	t->link[l->prev].next = l->next;
+	t->link[l->next].prev = l->prev;
+}
+
+void flow_wheel_insert(struct flow_table *t, uint32_t i, uint64_t now_ns)
+{
+	const struct flow_hot *h = &t->hot[i];
+	uint16_t capture = flow_capture_of(h);
+	struct flow_capture_state *c = &t->capture[capture];
+	uint64_t idle = idle_at(t, h);
+	uint64_t full = t->cold[i].part_open && t->config.active_ns != 0
+	                        ? t->cold[i].part_now_ns + t->config.active_ns
+	                        : UINT64_MAX;
+	uint64_t due = (idle < full ? idle : full) / NSEC_PER_S + 1;
+	uint64_t base = now_ns / NSEC_PER_S;
+
+	if (!c->ticking) {
+		c->tick = base;
+		c->ticking = true;
+	}
+	if (base < c->tick)
+		base = c->tick;
+	if (due <= base)
+		due = base + 1;
+	if (due > base + FLOW_WHEEL_SLOTS - 1)
+		due = base + FLOW_WHEEL_SLOTS - 1;
+	link_before(t, flow_wheel_head(t, capture, due % FLOW_WHEEL_SLOTS), i);
+}
+
+// --- Ends ---
+
+void flow_part_begin(struct flow_table *t, uint32_t i, uint64_t now_ns)
+{
+	struct flow_cold *c = &t->cold[i];
+
+	c->part_now_ns = now_ns;
+	c->part_no++;
+	c->part_open = 1;
+	// One unit early at most: the exact time is looked at then.
+	t->hot[i].part_q = (uint32_t)((now_ns + t->config.active_ns) >> FLOW_PART_SHIFT);
+}
+
+void flow_finish(struct flow_table *t, uint32_t i, enum flow_end end)
+{
+	struct flow_hot *h = &t->hot[i];
+
+	if ((h->state & FLOW_CLOSED) == FLOW_CLOSED_RST)
+		end = FLOW_END_RST;
+	else if (h->state & FLOW_CLOSED)
+		end = FLOW_END_FIN;
+	if ((h->pkts[0] | h->pkts[1]) != 0)
+		flow_write(t, i, end);
+	flow_release(t, i);
+}
+
+// The flow goes on; what it counts begins anew with its next packet.
+static void end_part(struct flow_table *t, uint32_t i)
+{
+	struct flow_hot *h = &t->hot[i];
+	struct flow_cold *c = &t->cold[i];
+
+	flow_write(t, i, FLOW_END_ACTIVE);
+	for (unsigned d = 0; d < 2; d++) {
+		struct flow_stats *s = &t->stats[2 * i + d];
+
+		h->bytes[d] = 0;
+		h->pkts[d] = 0;
+		s->size_mean = s->size_m2 = s->iat_mean = s->iat_m2 = 0;
+		s->size_m3 = s->iat_m3 = 0;
+	}
+	c->response_sum_ns = 0;
+	c->response_samples = 0;
+	c->part_open = 0;
+	// The sequence of the first packets is the flow's, not the part's.
+	c->splt_count = 0;
+	h->bits |= FLOW_SPLT_FULL;
+	h->part_q = UINT32_MAX / 2 + (uint32_t)(h->last_now_ns >> FLOW_PART_SHIFT); // far away
+}
+
+bool flow_resolve(struct flow_table *t, uint32_t i, uint64_t now_ns)
+{
+	const struct flow_hot *h = &t->hot[i];
+	uint64_t idle = idle_at(t, h), full = part_full_at(t, i);
+
+	if (full <= now_ns && full < idle)
+		end_part(t, i);
+	if (idle > now_ns)
+		return false;
+	flow_finish(t, i, FLOW_END_IDLE);
+	return true;
+}
+
+// Looks at up to budget flows of one slot's list. Returns how many.
+static unsigned drain(struct flow_table *t, uint32_t head, uint64_t now_ns, unsigned budget)
+{
+	unsigned n = 0;
+	uint32_t i;
+
+	while (n < budget && (i = t->link[head].next) != head) {
+		__builtin_prefetch(&t->hot[t->link[i].next]);
+		n++;
+		if (flow_resolve(t, i, now_ns))
+			continue;
+		flow_wheel_remove(t, i);
+		flow_wheel_insert(t, i, now_ns);
+	}
+	return n;
+}
+
+// Moves a slot's list to the wheel's last head, so that flows which are put into the same slot again
+// are not met a second time.
+static void detach(struct flow_table *t, uint32_t from, uint32_t to)
+{
+	struct flow_link *f = &t->link[from], *l = &t->link[to];
+
+	if (f->next == from)
+		return;
+	l->next = f->next;
+	l->prev = f->prev;
+	t->link[l->next].prev = to;
+	t->link[l->prev].next = to;
+	f->next = f->prev = from;
+}
+
+unsigned flow_expire(struct flow_table *t, uint16_t capture, uint64_t now_ns, unsigned budget)
+{
+	struct flow_capture_state *c = &t->capture[capture];
+	uint32_t pending = flow_wheel_head(t, capture, FLOW_WHEEL_SLOTS);
+	uint64_t now_tick = now_ns / NSEC_PER_S;
+	unsigned n = 0;
+
+	if (!c->in_use || !c->ticking)
+		return 0;
+	for (;;) {
+		n += drain(t, pending, now_ns, budget - n);
+		if (n >= budget || c->tick >= now_tick)
+			break;
+		// After a whole turn every flow has been looked at.
+		if (++c->walked > FLOW_WHEEL_SLOTS) {
+			c->tick = now_tick;
+			break;
+		}
+		c->tick++;
+		detach(t, flow_wheel_head(t, capture, c->tick % FLOW_WHEEL_SLOTS), pending);
+	}
+	if (c->tick >= now_tick)
+		c->walked = 0;
+	return n;
+}
+
+unsigned flow_capture_end(struct flow_table *t, uint16_t capture, uint64_t now_ns,
+	enum flow_end end, unsigned budget, bool keep)
+{
+	struct flow_capture_state *c = &t->capture[capture];
+
+	if (!c->in_use)
+		return 0;
+	for (unsigned slot = 0; slot <= FLOW_WHEEL_SLOTS && budget > 0; slot++) {
+		uint32_t head = flow_wheel_head(t, capture, slot), i;
+
+		for (; budget > 0 && (i = t->link[head].next) != head; budget--)
+			if (!flow_resolve(t, i, now_ns))
+				flow_finish(t, i, end);
+	}
+	if (c->active == 0 && !keep)
+		c->in_use = false;
+	return c->active;
+}

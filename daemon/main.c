@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+// pktaid: boots from top to bottom (configuration, EAL, workers, tail, control, captures), runs the
+// control loop, and unwinds in the opposite order. Batch use is the same way with an end.
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "config.h"
+#include "control.h"
+#include "eal.h"
+#include "export.h"
+#include "hash.h"
+#include "log.h"
+#include "worker.h"
+
+enum { ERROR_MAX = 4096, SETTLE_US = 2000 };
+
+struct daemon {
+	struct config *config;
+	const char *config_path;
+	struct event_base *base;
+	struct workers *workers;
+	struct export *export;
+	struct control *control;
+	struct event *signals[4];
+	struct event *workers_event;
+	struct event *tick;
+	struct event *settle; // while a capture's last records are being written
+	uint64_t started_ns;
+	uint64_t started_monotonic_ns;
+	int exit_status;
+	bool stopping;
+};
+
+// --- Captures of the configuration ---
+
+static void start_capture(struct daemon *d, const struct config_capture *c)
+{
+	char error[ERROR_MAX];
+	int r = captures_start(d->workers, c->source, c->name, c->filter, error, sizeof(error));
+
+	if (r >= 0)
+		return;
+	log_error("capture %s: %s", c->source, error);
+	d->exit_status = 2;
+}
+
+static bool has_capture(const struct config *config, const char *name)
+{
+	for (unsigned i = 0; i < config->capture_count; i++)
+		if (config->captures[i].name != NULL && strcmp(config->captures[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+// Named captures that came are started, those that went are stopped; nameless ones are left alone.
+static void reload_captures(struct daemon *d, const struct config *fresh)
+{
+	for (unsigned i = 0; i < d->config->capture_count; i++) {
+		const char *name = d->config->captures[i].name;
+
+		if (name != NULL && !has_capture(fresh, name))
+			captures_stop(d->workers, name, NULL, NULL);
+	}
+	for (unsigned i = 0; i < fresh->capture_count; i++) {
+		const char *name = fresh->captures[i].name;
+
+		if (name != NULL && !has_capture(d->config, name))
+			start_capture(d, &fresh->captures[i]);
+	}
+}
+
+static int reload(void *ctx, char *text, size_t size)
+{
+	struct daemon *d = ctx;
+	struct config *fresh;
+	char keys[512];
+
+	if (d->config_path == NULL) {
+		snprintf(text, size, "no configuration file was given: nothing to reload");
+		return -ENOENT;
+	}
+	fresh = config_reload(d->config, d->config_path, text, size);
+	if (fresh == NULL)
+		return -EINVAL;
+	log_set_level(fresh->log);
+	reload_captures(d, fresh);
+	if (config_restart_keys(d->config, fresh, keys, sizeof(keys)) > 0) {
+		snprintf(text, size, "reloaded; these need a restart: %s", keys);
+		log_warning("%s", text);
+	} else {
+		snprintf(text, size, "reloaded");
+		log_notice("configuration reloaded from %s", d->config_path);
+	}
+	config_free(d->config);
+	d->config = fresh;
+	return 0;
+}
+
+// --- The end ---
+
+static void stop_captures(struct daemon *d)
+{
+	struct capture_status *list = calloc(CAPTURES_MAX, sizeof(*list));
+	unsigned n = list != NULL ? captures_list(d->workers, list, CAPTURES_MAX) : 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].phase < CAPTURE_FINISHED)
+			captures_stop(d->workers, list[i].name, NULL, NULL);
+	free(list);
+}
+
+static void look_for_the_end(struct daemon *d)
+{
+	struct timeval soon = {.tv_usec = SETTLE_US};
+
+	if (captures_settling(d->workers) && !event_pending(d->settle, EV_TIMEOUT, NULL))
+		event_add(d->settle, &soon);
+	if (captures_all_ended(d->workers) && (d->stopping || d->config->exit_when_done))
+		event_base_loopbreak(d->base);
+}
+
+static void shut_down(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	log_notice("stopping");
+	stop_captures(d);
+	look_for_the_end(d);
+}
+
+// --- Events of the loop ---
+
+static void on_terminate(evutil_socket_t fd, short what, void *ctx)
+{
+	struct daemon *d = ctx;
+
+	(void)fd;
+	(void)what;
+	if (d->stopping)
+		event_base_loopbreak(d->base); // asked twice: do not wait
+	shut_down(d);
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *ctx)
+{
+	char text[ERROR_MAX];
+
+	(void)fd;
+	(void)what;
+	if (control_reload(((struct daemon *)ctx)->control, text, sizeof(text)) < 0)
+		log_error("not reloaded: %s", text);
+}
+
+static void on_workers(evutil_socket_t fd, short what, void *ctx)
+{
+	struct daemon *d = ctx;
+
+	(void)fd;
+	(void)what;
+	workers_dispatch(d->workers);
+	look_for_the_end(d);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *ctx)
+{
+	struct daemon *d = ctx;
+
+	(void)fd;
+	(void)what;
+	workers_tick(d->workers);
+	look_for_the_end(d);
+}
+
+// --- Batch ---
+
+static void print_capture(struct daemon *d, const struct capture_status *s)
+{
+	struct counters *c = calloc(1, sizeof(*c));
+	uint64_t malformed = 0;
+
+	if (c == NULL)
+		return;
+	captures_counters(d->workers, s->index, -1, c);
+	for (unsigned i = 0; i < EVENT_COUNT; i++)
+		malformed += c->event[i];
+	fprintf(stderr,
+		"%s: %s%s%s: %llu packets, %llu bytes, %llu flows, %llu malformed, %llu filtered, "
+		"%llu dropped\n",
+		s->source, capture_phase_name(s->phase), s->reason[0] != '\0' ? ": " : "",
+		s->reason, (unsigned long long)c->value[COUNTER_received],
+		(unsigned long long)c->value[COUNTER_received_bytes],
+		(unsigned long long)c->value[COUNTER_flows_created], (unsigned long long)malformed,
+		(unsigned long long)c->value[COUNTER_filtered],
+		(unsigned long long)(c->value[COUNTER_dropped_no_mbuf] +
+				     c->value[COUNTER_dropped_steer_ring_full]));
+	free(c);
+}
+
+static void summary(struct daemon *d)
+{
+	struct capture_status *list = calloc(CAPTURES_MAX, sizeof(*list));
+	unsigned n = list != NULL ? captures_list(d->workers, list, CAPTURES_MAX) : 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (list[i].phase == CAPTURE_FAILED)
+			d->exit_status = 2;
+		if (d->config->exit_when_done)
+			print_capture(d, &list[i]);
+	}
+	free(list);
+}
+
+static void last_stats_event(struct daemon *d)
+{
+	struct json json;
+
+	json_init(&json);
+	control_stats_write(d->workers, d->export,
+		(clock_monotonic_ns() - d->started_monotonic_ns) / NSEC_PER_S, &json);
+	if (!json.failed)
+		export_line(d->export, json.text, json.size);
+	json_fini(&json);
+}
+
+// --- Boot ---
+
+static int start_data_plane(struct daemon *d, char *error, size_t size)
+{
+	const struct config *c = d->config;
+	struct eal_config eal = {
+		.workers = c->workers,
+		.cpus = c->cpus,
+		.memory_mib = c->memory_mib,
+		.no_huge = c->no_huge,
+		.pci = geteuid() == 0 && !c->exit_when_done,
+		.argc = c->eal_argc,
+		.argv = c->eal_argv,
+	};
+	struct workers_config workers = {
+		.count = c->workers,
+		.busy = c->busy,
+		.flow = c->flow,
+		.decode = c->decode,
+		.defrag = c->defrag,
+		.record_ring_bytes = 4 << 20,
+		.steer_ring_bytes = 4 << 20,
+	};
+	int r;
+
+	workers.flow.capacity = (c->flow.capacity + c->workers - 1) / c->workers;
+	workers.defrag.trackers = (c->defrag.trackers + c->workers - 1) / c->workers;
+	workers.defrag.fragments = (c->defrag.fragments + c->workers - 1) / c->workers;
+	workers.defrag.bytes = c->defrag.bytes / c->workers;
+	hash_seed_init();
+	r = eal_start(&eal, error, size);
+	if (r < 0)
+		return r;
+	return workers_start(&workers, &d->workers, error, size);
+}
+
+static int start_export(struct daemon *d, char *error, size_t size)
+{
+	struct export_config export = {
+		.events_path = d->config->events,
+		.recent_bytes = d->config->recent_bytes,
+		.workers = workers_count(d->workers),
+		.records = workers_records(d->workers),
+	};
+	int r = export_start(&export, &d->export, error, size);
+
+	if (r == 0)
+		workers_set_export(d->workers, d->export);
+	return r;
+}
+
+static int start_control(struct daemon *d, char *error, size_t size)
+{
+	char socket[4096];
+	struct control_config control = {
+		.socket = socket,
+		.group_read = d->config->groups.read,
+		.group_admin = d->config->groups.admin,
+		.workers = d->workers,
+		.export = d->export,
+		.stats_interval_ns = d->config->stats_interval_ns,
+		.reload = reload,
+		.shutdown = shut_down,
+		.ctx = d,
+	};
+
+	if (config_socket_path(d->config, socket, sizeof(socket)) < 0) {
+		snprintf(error, size,
+			"no place for the socket: set --socket, PKTAID_SOCKET or XDG_RUNTIME_DIR");
+		return -ENOENT;
+	}
+	return control_start(d->base, &control, &d->control, error, size);
+}
+
+static int start_loop(struct daemon *d)
+{
+	static const struct timeval second = {.tv_sec = 1};
+
+	d->base = event_base_new();
+	if (d->base == NULL)
+		return -ENOMEM;
+	d->signals[0] = evsignal_new(d->base, SIGTERM, on_terminate, d);
+	d->signals[1] = evsignal_new(d->base, SIGINT, on_terminate, d);
+	d->signals[2] = evsignal_new(d->base, SIGHUP, on_hangup, d);
+	d->workers_event = event_new(
+		d->base, workers_event_fd(d->workers), EV_READ | EV_PERSIST, on_workers, d);
+	d->tick = event_new(d->base, -1, EV_PERSIST, on_tick, d);
+	d->settle = event_new(d->base, -1, 0, on_workers, d);
+	for (unsigned i = 0; i < 3; i++)
+		if (d->signals[i] == NULL || event_add(d->signals[i], NULL) < 0)
+			return -ENOMEM;
+	if (d->workers_event == NULL || d->tick == NULL || d->settle == NULL ||
+		event_add(d->workers_event, NULL) < 0 || event_add(d->tick, &second) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static void unwind(struct daemon *d)
+{
+	char error[ERROR_MAX] = "";
+
+	control_stop(d->control);
+	for (unsigned i = 0; i < 3; i++)
+		if (d->signals[i] != NULL)
+			event_free(d->signals[i]);
+	if (d->workers_event != NULL)
+		event_free(d->workers_event);
+	if (d->tick != NULL)
+		event_free(d->tick);
+	if (d->settle != NULL)
+		event_free(d->settle);
+	if (export_stop(d->export, error, sizeof(error)) < 0) {
+		log_error("%s", error);
+		d->exit_status = 2;
+	}
+	workers_stop(d->workers);
+	if (d->base != NULL)
+		event_base_free(d->base);
+	config_free(d->config);
+}
+
+int main(int argc, char **argv)
+{
+	char error[ERROR_MAX] = "";
+	struct daemon d = {
+		.started_ns = clock_wall_ns(), .started_monotonic_ns = clock_monotonic_ns()};
+	int status = 0;
+
+	if (config_from_command_line(argc, argv, &d.config, &d.config_path, &status) != 0)
+		return status;
+	log_set_level(d.config->log);
+	signal(SIGPIPE, SIG_IGN);
+	if (start_data_plane(&d, error, sizeof(error)) < 0)
+		goto fail;
+	if (start_loop(&d) < 0) {
+		snprintf(error, sizeof(error), "no memory for the control loop");
+		goto fail;
+	}
+	if (start_export(&d, error, sizeof(error)) < 0 ||
+		start_control(&d, error, sizeof(error)) < 0)
+		goto fail;
+	for (unsigned i = 0; i < d.config->capture_count; i++)
+		start_capture(&d, &d.config->captures[i]);
+	control_notify_ready(d.control);
+	look_for_the_end(&d);
+	if (!event_base_got_break(d.base))
+		event_base_dispatch(d.base);
+	control_notify_stopping(d.control);
+	summary(&d);
+	last_stats_event(&d);
+	unwind(&d);
+	eal_stop();
+	return d.exit_status;
+fail:
+	log_error("%s", error);
+	unwind(&d);
+	return 1;
+}

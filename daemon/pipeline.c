@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: Apache-2.0
+// One burst through all stages: receive, stamp with the capture's clock, decode, hash, tally, write
+// anomaly and ARP records, steer to owners, update flows, release, publish. Runs on a worker; no
+// lock, no allocation, no system call, no log. What a burst counts is published once, at its end, in
+// one piece, so that received = processed + filtered + dropped holds whenever somebody reads.
+#include "pipeline.h"
+
+#include <string.h>
+
+#include "cursor.h"
+#include "events.h"
+#include "export.h"
+#include "protocols.h"
+#include "record.h"
+
+// What one burst adds to the counters.
+struct tally {
+	uint64_t seen; // protocols with a count
+	uint64_t pkts[PROTOCOL_COUNT];
+	uint64_t bytes[PROTOCOL_COUNT];
+	uint64_t processed, processed_bytes;
+	uint64_t records, records_lost, sampled_out;
+};
+
+static void tally_mask(struct tally *t, uint64_t mask, uint64_t pkts, uint64_t bytes)
+{
+	uint64_t fresh = mask & ~t->seen;
+
+	while (fresh != 0) {
+		unsigned i = (unsigned)__builtin_ctzll(fresh);
+
+		fresh &= fresh - 1;
+		t->pkts[i] = t->bytes[i] = 0;
+	}
+	t->seen |= mask;
+	while (mask != 0) {
+		unsigned i = (unsigned)__builtin_ctzll(mask);
+
+		mask &= mask - 1;
+		t->pkts[i] += pkts;
+		t->bytes[i] += bytes;
+	}
+}
+
+// Neighbouring packets mostly have the same stack: count a run of them at once.
+static void tally_protocols(struct tally *t, const struct packet *pkts, unsigned n)
+{
+	uint64_t mask = pkts[0].protocols, run = 0, bytes = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (pkts[i].protocols != mask) {
+			tally_mask(t, mask, run, bytes);
+			mask = pkts[i].protocols;
+			run = bytes = 0;
+		}
+		run++;
+		bytes += pkts[i].wirelen;
+	}
+	tally_mask(t, mask, run, bytes);
+}
+
+static void stamp(struct pipeline_queue *q, struct packet *pkts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		pkts[i].now_ns = capture_clock_at(&q->clock, pkts[i].ts_ns);
+	if (q->first_ns == 0)
+		__atomic_store_n(&q->first_ns, pkts[0].ts_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&q->last_ns, q->clock.now_ns, __ATOMIC_RELAXED);
+}
+
+static void write_anomaly(struct pipeline *pl, struct pipeline_queue *q, const struct packet *p,
+	enum event_id event, struct tally *t)
+{
+	struct pipeline_sample *s = &q->sample[event];
+	uint64_t second = p->now_ns / NSEC_PER_S;
+	struct anomaly_record *r;
+
+	if (second != s->second) {
+		s->second = second;
+		s->written = 0;
+	}
+	if (s->written >= PIPELINE_ANOMALIES_PER_S) {
+		s->left_out++;
+		t->sampled_out++;
+		return;
+	}
+	r = record_reserve(pl->records, RECORD_ANOMALY, sizeof(*r), q->lossless);
+	if (r == NULL) {
+		t->records_lost++;
+		return;
+	}
+	memset(r, 0, sizeof(*r));
+	r->ts_ns = p->ts_ns;
+	r->pcap_cnt = p->seq;
+	r->capture = q->index;
+	r->event = (uint8_t)event;
+	r->wirelen = p->wirelen;
+	r->repeated = s->left_out;
+	if (p->layer_count > 0) {
+		const struct ip_layer *l = &p->layer[p->layer_count - 1];
+
+		r->has_tuple = 1;
+		memcpy(r->tuple.src, l->src, 16);
+		memcpy(r->tuple.dst, l->dst, 16);
+		r->tuple.src_port = l->src_port;
+		r->tuple.dst_port = l->dst_port;
+		r->tuple.version = l->version;
+		r->tuple.proto = l->proto;
+		r->tuple.tunnel_type = l->tunnel_type;
+	}
+	r->tuple.vlan_count = p->vlan_count;
+	memcpy(r->tuple.vlan, p->vlan, sizeof(p->vlan));
+	s->written++;
+	s->left_out = 0;
+	t->records++;
+}
+
+static void write_arp(
+	struct pipeline *pl, struct pipeline_queue *q, const struct packet *p, struct tally *t)
+{
+	const uint8_t *a = p->data + p->arp_off;
+	struct arp_record *r;
+
+	// Only Ethernet and IPv4 (RFC 826) have a record of this shape; others are counted.
+	if (p->arp_off + 28 > p->caplen || a[4] != 6 || a[5] != 4)
+		return;
+	r = record_reserve(pl->records, RECORD_ARP, sizeof(*r), q->lossless);
+	if (r == NULL) {
+		t->records_lost++;
+		return;
+	}
+	memset(r, 0, sizeof(*r));
+	r->ts_ns = p->ts_ns;
+	r->pcap_cnt = p->seq;
+	r->capture = q->index;
+	r->hw_type = load_be16(a);
+	r->proto_type = load_be16(a + 2);
+	r->opcode = load_be16(a + 6);
+	memcpy(r->src_mac, a + 8, 6);
+	memcpy(r->src_ip, a + 14, 4);
+	memcpy(r->dest_mac, a + 18, 6);
+	memcpy(r->dest_ip, a + 24, 4);
+	r->vlan_count = p->vlan_count;
+	memcpy(r->vlan, p->vlan, sizeof(p->vlan));
+	t->records++;
+}
+
+static void note_events(struct pipeline *pl, struct pipeline_queue *q, struct packet *pkts,
+	unsigned n, struct tally *t)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct packet *p = &pkts[i];
+
+		if (__builtin_expect((p->event_count | p->arp_off) == 0, 1))
+			continue;
+		for (unsigned e = 0; e < p->event_count; e++) {
+			counter_event(q->counters, p->events[e]);
+			write_anomaly(pl, q, p, p->events[e], t);
+		}
+		if (p->arp_off != 0)
+			write_arp(pl, q, p, t);
+	}
+}
+
+// Flows of what has been collected so far; after this, extra packets may be written anew.
+static void flush_local(struct pipeline *pl)
+{
+	struct pipeline_lane *lane = pl->lane;
+
+	flow_burst(pl->flows, lane->local, lane->local_count);
+	lane->local_count = 0;
+	for (unsigned i = 0; i < lane->extra_count; i++) {
+		struct packet *p = &lane->extra[i];
+
+		packet_release(&p, 1);
+	}
+	lane->extra_count = 0;
+}
+
+// Passes a packet, whose layers' owners are set, on to other owners and collects it where this worker
+// owns a layer. Returns false where a ring was full: then nobody got it.
+static bool route(struct pipeline *pl, struct packet *p)
+{
+	uint64_t owners = 0, others, self = UINT64_C(1) << pl->worker;
+	struct pipeline_lane *lane = pl->lane;
+	unsigned references;
+
+	for (unsigned l = 0; l < p->layer_count; l++)
+		if (p->layer[l].owner != LAYER_NOT_COUNTED)
+			owners |= UINT64_C(1) << p->layer[l].owner;
+	others = owners & ~self;
+	if (others != 0) {
+		// One reference a receiver, and the one that is released here.
+		references = (unsigned)__builtin_popcountll(others);
+		packet_ref(p, references);
+		if (!pl->steer.pass(pl->steer.ctx, p, others, p->flags & PACKET_LOSSLESS)) {
+			for (unsigned r = 0; r < references; r++)
+				packet_release(&p, 1);
+			pl->steer_full++;
+			return false;
+		}
+		pl->steered++;
+	}
+	if (owners & self) {
+		if (lane->local_count == 2 * PACKET_BURST)
+			flush_local(pl);
+		lane->local[lane->local_count++] = p;
+	}
+	return true;
+}
+
+static uint8_t owner_of(const struct pipeline *pl, const struct ip_layer *l)
+{
+	return pl->workers > 1 ? flow_owner(l->hash, pl->workers) : (uint8_t)pl->worker;
+}
+
+static struct packet *extra_packet(struct pipeline *pl)
+{
+	struct pipeline_lane *lane = pl->lane;
+
+	if (lane->extra_count == PACKET_BURST)
+		flush_local(pl);
+	return &lane->extra[lane->extra_count];
+}
+
+// Accounting of one fragment, from defrag: only the last layer counts.
+static void take_fragment(void *ctx, const struct packet *from)
+{
+	struct pipeline *pl = ctx;
+	struct packet *p = extra_packet(pl);
+
+	memcpy(p, from, packet_size(from));
+	for (unsigned l = 0; l + 1 < p->layer_count; l++)
+		p->layer[l].owner = LAYER_NOT_COUNTED;
+	p->layer[p->layer_count - 1].owner = owner_of(pl, &p->layer[p->layer_count - 1]);
+	p->flags |= PACKET_DEFRAGGED;
+	pl->lane->extra_count++;
+	route(pl, p);
+}
+
+// Puts the layers around the datagram before its own, so that its tunnel is known.
+static void add_outer_layers(struct packet *whole, const struct packet *p)
+{
+	unsigned outer = p->layer_count - 1, inner = whole->layer_count;
+	const struct ip_layer *last = &p->layer[outer];
+
+	if (outer + inner > PACKET_LAYERS_MAX)
+		inner = PACKET_LAYERS_MAX - outer;
+	memmove(&whole->layer[outer], whole->layer, inner * sizeof(whole->layer[0]));
+	memcpy(whole->layer, p->layer, outer * sizeof(whole->layer[0]));
+	whole->layer_count = (uint8_t)(outer + inner);
+	whole->layer[outer].tunnel_type = last->tunnel_type;
+	whole->layer[outer].tunnel_id = last->tunnel_id;
+	whole->layer[outer].flags |= last->flags & LAYER_TUNNEL_ID;
+	whole->vlan_count = p->vlan_count;
+	memcpy(whole->vlan, p->vlan, sizeof(p->vlan));
+}
+
+// A datagram is whole: decode it like any packet and give it to its flows. The frame that completed it
+// counts for what was found in it.
+static void take_datagram(struct pipeline *pl, struct packet *p, struct packet *whole)
+{
+	unsigned outer = p->layer_count - 1;
+	struct packet *to;
+
+	decode_burst(pl->decode, whole, 1);
+	p->protocols |= whole->protocols & ~PROTOCOL_BIT(RAW);
+	for (unsigned e = 0; e < whole->event_count; e++)
+		packet_event(p, whole->events[e]);
+	if (whole->layer_count == 0) { // its header was taken from a good one: cannot be
+		defrag_finish(pl->defrag, &p->layer[outer], take_fragment, pl);
+		packet_release(&whole, 1);
+		return;
+	}
+	add_outer_layers(whole, p);
+	flow_key_hash(pl->flow_config, whole, 1);
+	for (unsigned i = 0; i < whole->layer_count; i++)
+		whole->layer[i].owner = i < outer ? LAYER_NOT_COUNTED
+		                                  : owner_of(pl, &whole->layer[i]);
+	whole->flags |= PACKET_DEFRAGGED;
+	defrag_finish(pl->defrag, &whole->layer[outer], take_fragment, pl);
+	p->layer[outer].owner = LAYER_NOT_COUNTED;
+	to = extra_packet(pl);
+	memcpy(to, whole, packet_size(whole));
+	pl->lane->extra_count++;
+	route(pl, to);
+}
+
+// A packet whose last layer is a fragment of which this worker keeps the datagram.
+static void defragment(struct pipeline *pl, struct packet *p, struct counters *c)
+{
+	struct packet whole;
+
+	p->flags |= PACKET_DEFRAGGED;
+	switch (defrag_add(pl->defrag, p, c, &whole, take_fragment, pl)) {
+	case DEFRAG_WAITING:
+		p->layer[p->layer_count - 1].owner = LAYER_NOT_COUNTED;
+		break;
+	case DEFRAG_COMPLETE:
+		p->layer[p->layer_count - 1].owner = LAYER_NOT_COUNTED;
+		take_datagram(pl, p, &whole);
+		break;
+	case DEFRAG_REFUSED:
+		break;
+	}
+}
+
+static bool is_for_defrag(const struct pipeline *pl, const struct packet *p)
+{
+	return p->layer_count > 0 && (p->layer[p->layer_count - 1].flags & LAYER_FRAGMENT) &&
+	       pl->defrag != NULL && !(p->flags & PACKET_DEFRAGGED);
+}
+
+// Owners of all layers; fragments first, since they may wait. A file's fragments are joined by its
+// reader, so that its packets stay in order; live ones by the owner of the flow with ports 0.
+static unsigned distribute(
+	struct pipeline *pl, struct pipeline_queue *q, struct packet *pkts, unsigned n)
+{
+	unsigned lost = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct packet *p = &pkts[i];
+
+		if (q->lossless)
+			p->flags |= PACKET_LOSSLESS;
+		for (unsigned l = 0; l < p->layer_count; l++)
+			p->layer[l].owner = owner_of(pl, &p->layer[l]);
+		if (__builtin_expect(is_for_defrag(pl, p), 0) &&
+			(q->lossless || p->layer[p->layer_count - 1].owner == pl->worker))
+			defragment(pl, p, q->counters);
+		lost += !route(pl, p);
+	}
+	return lost;
+}
+
+static void publish(struct pipeline *pl, struct pipeline_queue *q, const struct capture_rx *rx,
+	const struct tally *t)
+{
+	struct counters *c = q->counters;
+	uint64_t seen = t->seen;
+
+	counters_begin(c);
+	counter_add(c, COUNTER_received, rx->received);
+	counter_add(c, COUNTER_received_bytes, rx->received_bytes);
+	counter_add(c, COUNTER_filtered, rx->filtered);
+	counter_add(c, COUNTER_dropped_no_mbuf, rx->dropped_no_mbuf);
+	counter_add(c, COUNTER_truncated, rx->truncated);
+	counter_add(c, COUNTER_processed, t->processed);
+	counter_add(c, COUNTER_processed_bytes, t->processed_bytes);
+	counter_add(c, COUNTER_dropped_steer_ring_full,
+		rx->received - rx->filtered - rx->dropped_no_mbuf - t->processed);
+	counter_add(c, COUNTER_steered, pl->steered);
+	counter_add(c, COUNTER_records, t->records);
+	counter_add(c, COUNTER_export_queue_full, t->records_lost);
+	counter_add(c, COUNTER_anomalies_sampled_out, t->sampled_out);
+	counter_add(c, COUNTER_bursts, 1);
+	counter_set(c, COUNTER_time_backwards, q->clock.backwards);
+	counter_set(c, COUNTER_time_rebased, q->clock.rebased);
+	while (seen != 0) {
+		unsigned i = (unsigned)__builtin_ctzll(seen);
+
+		seen &= seen - 1;
+		__atomic_store_n(
+			&c->protocol_pkts[i], c->protocol_pkts[i] + t->pkts[i], __ATOMIC_RELAXED);
+		__atomic_store_n(&c->protocol_bytes[i], c->protocol_bytes[i] + t->bytes[i],
+			__ATOMIC_RELAXED);
+	}
+	counters_end(c);
+}
+
+unsigned pipeline_poll(struct pipeline *pl, struct pipeline_queue *q)
+{
+	struct packet *release[PACKET_BURST];
+	struct packet *pkts = pl->burst;
+	struct capture_rx rx;
+	struct tally t;
+	unsigned n;
+
+	n = capture_rx_burst(q->capture, q->queue, pkts, PACKET_BURST, &rx);
+	q->state = rx.state;
+	if (rx.received == 0)
+		return 0;
+	t.seen = 0;
+	memset(&t.processed, 0, sizeof(t) - offsetof(struct tally, processed));
+	pl->steered = pl->steer_full = 0;
+	pl->lane = &pl->lanes[0];
+	if (n > 0) {
+		stamp(q, pkts, n);
+		decode_burst(pl->decode, pkts, n);
+		flow_key_hash(pl->flow_config, pkts, n);
+		t.processed = n - distribute(pl, q, pkts, n);
+		flush_local(pl);
+		note_events(pl, q, pkts, n, &t);
+		tally_protocols(&t, pkts, n);
+		for (unsigned i = 0; i < n; i++) {
+			t.processed_bytes += pkts[i].wirelen;
+			release[i] = &pkts[i];
+		}
+		packet_release(release, n);
+	}
+	ring_publish(pl->records);
+	publish(pl, q, &rx, &t);
+	return rx.received;
+}
+
+void pipeline_take(
+	struct pipeline *pl, struct packet *pkts, unsigned n, struct counters *const *counters)
+{
+	struct pipeline_lane *before = pl->lane, *lane = &pl->lanes[1];
+	struct packet *release[PACKET_BURST];
+
+	pl->lane = lane;
+	for (unsigned i = 0; i < n; i++) {
+		struct packet *p = &pkts[i];
+
+		release[i] = p;
+		if (is_for_defrag(pl, p) && p->layer[p->layer_count - 1].owner == pl->worker) {
+			defragment(pl, p, counters[i]);
+			// What is left of it for others, its receiver has passed on.
+			for (unsigned l = 0; l < p->layer_count; l++)
+				if (p->layer[l].owner != pl->worker)
+					p->layer[l].owner = LAYER_NOT_COUNTED;
+		}
+		if (lane->local_count == 2 * PACKET_BURST)
+			flush_local(pl);
+		lane->local[lane->local_count++] = p;
+	}
+	flush_local(pl);
+	pl->lane = before;
+	packet_release(release, n);
+	ring_publish(pl->records);
+}
+
+void pipeline_expire(
+	struct pipeline *pl, uint16_t capture, uint64_t now_ns, bool all, struct counters *counters)
+{
+	if (pl->defrag == NULL)
+		return;
+	pl->lane = &pl->lanes[0];
+	defrag_expire(pl->defrag, capture, now_ns, all, counters, take_fragment, pl);
+	flush_local(pl);
+	ring_publish(pl->records);
+}

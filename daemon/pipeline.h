@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of a packet through the stages, for one worker: capture, decode, steer, flow, export.
+// pipeline.c is the one file that calls every stage, in order; stages do not call each other.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture.h"
+#include "clock.h"
+#include "counters.h"
+#include "decode.h"
+#include "defrag.h"
+#include "flow.h"
+#include "ring.h"
+
+// At most this many anomaly records a second for each event and queue; the rest is only counted.
+enum { PIPELINE_ANOMALIES_PER_S = 10 };
+
+struct pipeline_sample {
+	uint64_t second;
+	uint32_t written;
+	uint32_t left_out; // since the last one written
+};
+
+// One queue of one capture, polled by one worker. first_ns, last_ns: written by the worker, read by
+// control; all else is the worker's own.
+struct pipeline_queue {
+	struct capture *capture;
+	struct counters *counters; // the worker's block for the capture
+	unsigned queue;
+	uint16_t index; // of the capture
+	bool lossless;
+	bool live;
+	enum capture_state state;
+	struct capture_clock clock;
+	uint64_t first_ns, last_ns;
+	struct pipeline_sample sample[EVENT_COUNT];
+};
+
+// How packets of other workers' flows leave: implemented by the worker.
+struct pipeline_steer {
+	// Passes the packet to each worker in the set (bit a worker), with a reference each. lossless: waits.
+	// Returns false, having done nothing, when a ring is full.
+	bool (*pass)(void *ctx, const struct packet *, uint64_t workers, bool lossless);
+	void *ctx;
+};
+
+// Packets on their way to this worker's flows.
+struct pipeline_lane {
+	// Packets that defrag made: accounting of fragments, and whole datagrams.
+	struct packet extra[PACKET_BURST];
+	unsigned extra_count;
+	struct packet *local[2 * PACKET_BURST]; // with layers that this worker owns
+	unsigned local_count;
+};
+
+struct pipeline {
+	const struct decode_config *decode;
+	struct defrag *defrag; // NULL: fragments are counted with ports 0
+	const struct flow_config *flow_config;
+	struct flow_table *flows;
+	struct ring *records;
+	struct pipeline_steer steer;
+	unsigned worker;
+	unsigned workers;
+	struct packet burst[PACKET_BURST];
+	// What a burst collects. Taking in steered packets while waiting for room to steer must not disturb
+	// the burst that waits, so each has its own.
+	struct pipeline_lane lanes[2], *lane;
+	uint64_t steered, steer_full; // since the last publishing
+};
+
+// Receives one burst from a queue and takes it all the way. Returns how many packets came (with those
+// that were filtered); sets q->state. Publishes records and counters.
+unsigned pipeline_poll(struct pipeline *, struct pipeline_queue *q);
+
+// Takes on n packets that another worker decoded and steered here; releases them.
+void pipeline_take(
+	struct pipeline *, struct packet *pkts, unsigned n, struct counters *const *counters);
+
+// Gives up what waits for more fragments: of the capture, whose clock stands at now_ns; all: at its end.
+void pipeline_expire(
+	struct pipeline *, uint16_t capture, uint64_t now_ns, bool all, struct counters *);

@@ -1,0 +1,587 @@
+// SPDX-License-Identifier: Apache-2.0
+// Captures as users know them: from `capture start` to `capture stop`. Control thread only.
+//
+// Life: the source is opened; every worker begins the capture; then its queues are given to workers
+// (starting -> running). A queue's end, by itself or by stop, travels behind its packets to every
+// worker; each ends its flows and says so; when all have, and the tail has written the last record,
+// the source is closed and the capture is finished, failed or stopped. It stays listed, with its
+// counters, until stop takes it off the list.
+#include "worker_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "export.h"
+#include "log.h"
+
+#include <rte_cycles.h>
+
+const char *capture_phase_name(enum capture_phase phase)
+{
+	static const char *const names[] = {
+		"starting", "running", "paused", "finished", "failed", "stopped"};
+
+	return names[phase];
+}
+
+void workers_set_export(struct workers *all, struct export *export)
+{
+	all->export = export;
+}
+
+static bool run_is_over(const struct capture_run *run)
+{
+	return run->status.phase >= CAPTURE_FINISHED;
+}
+
+static void run_free(struct capture_run *run)
+{
+	if (run == NULL)
+		return;
+	capture_close(run->capture);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		free(run->counters[i]);
+	for (unsigned i = 0; i < CAPTURE_QUEUES_MAX; i++)
+		free(run->queue[i]);
+	free(run);
+}
+
+void captures_free(struct workers *all)
+{
+	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
+		run_free(all->run[i]);
+		all->run[i] = NULL;
+	}
+}
+
+int captures_find(struct workers *all, const char *name)
+{
+	for (unsigned i = 0; i < CAPTURES_MAX; i++)
+		if (all->run[i] != NULL && strcmp(all->run[i]->status.name, name) == 0)
+			return (int)i;
+	return -ENOENT;
+}
+
+// --- Start ---
+
+// A name from the source: the interface, or the file's name without its folders.
+static void name_from_source(struct workers *all, const struct capture_source *s, char name[64])
+{
+	const char *slash = strrchr(s->target, '/');
+	const char *from = s->kind == CAPTURE_PCAP && slash != NULL ? slash + 1 : s->target;
+	char base[56];
+	unsigned n = 0;
+
+	for (; from[n] != '\0' && n < sizeof(base) - 1; n++) {
+		if (s->kind != CAPTURE_PCAP && from[n] == ',')
+			break;
+		base[n] = (unsigned char)from[n] > ' ' && from[n] != 0x7f ? from[n] : '_';
+	}
+	base[n] = '\0';
+	snprintf(name, 64, "%s", n > 0 ? base : "capture");
+	for (unsigned i = 2; captures_find(all, name) >= 0; i++)
+		snprintf(name, 64, "%s-%u", base, i);
+}
+
+static int check_name(const char *name, char *error, size_t size)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)name[i] <= ' ' || name[i] == 0x7f) {
+			snprintf(error, size,
+				"name '%s': blanks and control characters are not accepted", name);
+			return -EINVAL;
+		}
+	if (n >= 64) {
+		snprintf(error, size, "name: %zu bytes, at most 63 are accepted", n);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int free_index(struct workers *all, char *error, size_t size)
+{
+	for (unsigned i = 0; i < CAPTURES_MAX; i++)
+		if (all->run[i] == NULL)
+			return (int)i;
+	snprintf(error, size,
+		"%u captures are listed, the most there can be: take ended ones off with "
+		"'capture stop'",
+		(unsigned)CAPTURES_MAX);
+	return -ENOSPC;
+}
+
+static unsigned queues_of(const struct worker *w, const struct workers *all)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
+		const struct capture_run *run = all->run[i];
+
+		for (unsigned q = 0; run != NULL && !run_is_over(run) && q < run->status.queues;
+			q++)
+			n += run->queue_worker[q] == w->index;
+	}
+	return n;
+}
+
+// Gives each queue to the worker with the fewest, a worker at most one queue of a capture.
+static void place_queues(struct workers *all, struct capture_run *run)
+{
+	uint64_t taken = 0;
+
+	for (unsigned q = 0; q < run->status.queues; q++) {
+		unsigned best = UINT32_MAX, best_queues = UINT32_MAX;
+
+		for (unsigned w = 0; w < all->config.count; w++) {
+			unsigned n = queues_of(all->worker[w], all);
+
+			if ((taken & (UINT64_C(1) << w)) == 0 && n < best_queues) {
+				best = w;
+				best_queues = n;
+			}
+		}
+		taken |= UINT64_C(1) << best;
+		run->queue_worker[q] = best;
+	}
+}
+
+static int run_allocate(struct workers *all, struct capture_run *run)
+{
+	for (unsigned w = 0; w < all->config.count; w++) {
+		run->counters[w] = aligned_alloc(64, sizeof(struct counters));
+		if (run->counters[w] == NULL)
+			return -ENOMEM;
+		memset(run->counters[w], 0, sizeof(struct counters));
+	}
+	for (unsigned q = 0; q < run->status.queues; q++) {
+		struct pipeline_queue *queue = calloc(1, sizeof(*queue));
+
+		if (queue == NULL)
+			return -ENOMEM;
+		run->queue[q] = queue;
+		queue->capture = run->capture;
+		queue->counters = run->counters[run->queue_worker[q]];
+		queue->queue = q;
+		queue->index = run->status.index;
+		queue->live = run->status.live;
+		queue->lossless = !run->status.live;
+		queue->state = CAPTURE_RX_RUNNING;
+	}
+	return 0;
+}
+
+static void tell_export(const struct workers *all, const struct capture_run *run)
+{
+	struct export_capture e;
+
+	memset(&e, 0, sizeof(e));
+	snprintf(e.name, sizeof(e.name), "%s", run->status.name);
+	snprintf(e.interface, sizeof(e.interface), "%s", capture_interface(run->capture));
+	snprintf(e.time_source, sizeof(e.time_source), "%s", capture_time_source(run->capture));
+	export_capture_set(run->status.index, &e);
+	export_capture_reset(all->export, run->status.index);
+}
+
+static int run_open(struct workers *all, struct capture_run *run,
+	const struct capture_source *source, const char *filter, char *error, size_t size)
+{
+	struct capture_options options = {
+		.filter = filter != NULL && filter[0] != '\0' ? filter : NULL,
+		.workers = all->config.count,
+		.numa_node = -1,
+		.index = run->status.index,
+	};
+	int r = capture_open(source, &options, &run->capture, error, size);
+
+	if (r < 0)
+		return r;
+	run->status.queues = capture_queues(run->capture);
+	run->status.live = capture_is_live(run->capture);
+	place_queues(all, run);
+	r = run_allocate(all, run);
+	if (r < 0)
+		snprintf(error, size, "no memory for the capture's counters");
+	return r;
+}
+
+int captures_start(struct workers *all, const char *source_text, const char *name,
+	const char *filter, char *error, size_t size)
+{
+	struct capture_source *source = calloc(1, sizeof(*source));
+	struct capture_run *run = calloc(1, sizeof(*run));
+	int index, r = -ENOMEM;
+
+	if (source == NULL || run == NULL) {
+		snprintf(error, size, "no memory for a capture");
+		goto fail;
+	}
+	r = capture_source_parse(source_text, source, error, size);
+	if (r < 0)
+		goto fail;
+	if (name != NULL && name[0] != '\0') {
+		r = check_name(name, error, size);
+		if (r < 0)
+			goto fail;
+		snprintf(run->status.name, sizeof(run->status.name), "%s", name);
+	} else {
+		name_from_source(all, source, run->status.name);
+	}
+	if (captures_find(all, run->status.name) >= 0) {
+		snprintf(error, size,
+			"a capture named '%s' is listed already: choose another name, "
+			"or take it off with 'capture stop'",
+			run->status.name);
+		r = -EEXIST;
+		goto fail;
+	}
+	r = index = free_index(all, error, size);
+	if (r < 0)
+		goto fail;
+	run->status.index = (uint16_t)index;
+	snprintf(run->status.source, sizeof(run->status.source), "%s", source_text);
+	snprintf(
+		run->status.filter, sizeof(run->status.filter), "%s", filter != NULL ? filter : "");
+	run->status.phase = CAPTURE_STARTING;
+	run->status.started_ns = clock_wall_ns();
+	r = run_open(all, run, source, filter, error, size);
+	if (r < 0)
+		goto fail;
+	free(source);
+	tell_export(all, run);
+	all->run[index] = run;
+	all->order[all->run_count++] = (uint16_t)index;
+	run->begun_missing = run->end_missing = all->config.count;
+	for (unsigned w = 0; w < all->config.count; w++)
+		worker_command(
+			all->worker[w], COMMAND_CAPTURE_BEGIN, &(struct command){.run = run});
+	log_info("capture %s: %s, %u queue%s", run->status.name, source_text, run->status.queues,
+		run->status.queues == 1 ? "" : "s");
+	return index;
+fail:
+	free(source);
+	run_free(run);
+	return r;
+}
+
+// --- Progress of a run ---
+
+static void queues_command(struct workers *all, struct capture_run *run, enum command_type type)
+{
+	for (unsigned q = 0; q < run->status.queues; q++)
+		worker_command(all->worker[run->queue_worker[q]], type,
+			&(struct command){.run = run, .queue = q});
+}
+
+static void run_begun(struct workers *all, struct capture_run *run)
+{
+	if (--run->begun_missing > 0)
+		return;
+	run->status.phase = CAPTURE_RUNNING;
+	queues_command(all, run, COMMAND_QUEUE_START);
+	if (run->stop_wanted)
+		queues_command(all, run, COMMAND_QUEUE_STOP);
+}
+
+static void run_state(struct capture_run *run, enum capture_state state)
+{
+	if (run_is_over(run) || run->capture == NULL)
+		return;
+	snprintf(run->status.reason, sizeof(run->status.reason), "%s",
+		state == CAPTURE_RX_RUNNING ? "" : capture_reason(run->capture));
+	switch (state) {
+	case CAPTURE_RX_RUNNING:
+		run->status.phase = CAPTURE_RUNNING;
+		break;
+	case CAPTURE_RX_PAUSED:
+		run->status.phase = CAPTURE_PAUSED;
+		log_warning("capture %s: paused: %s", run->status.name, run->status.reason);
+		break;
+	case CAPTURE_RX_END:
+	case CAPTURE_RX_FAILED:
+		if (state == CAPTURE_RX_FAILED) {
+			run->failed = true;
+			log_error("capture %s: %s", run->status.name, run->status.reason);
+		}
+		// One failed queue ends the capture.
+		break;
+	}
+}
+
+void captures_reply(struct workers *all, enum reply_type type, const struct reply *r)
+{
+	struct capture_run *run = r->run;
+
+	switch (type) {
+	case REPLY_CAPTURE_BEGUN:
+		run_begun(all, run);
+		break;
+	case REPLY_STATE:
+		run_state(run, r->state);
+		if (r->state == CAPTURE_RX_FAILED && run->status.queues > 1 && !run->stopping) {
+			run->stopping = true;
+			queues_command(all, run, COMMAND_QUEUE_STOP);
+		}
+		break;
+	case REPLY_CAPTURE_ENDED:
+		run->ended += r->ended;
+		run->end_missing--;
+		break;
+	case REPLY_QUERY:
+	case REPLY_FLUSHED:
+		break;
+	}
+}
+
+static void run_remove(struct workers *all, struct capture_run *run)
+{
+	unsigned index = run->status.index, at = 0;
+
+	captures_counters(all, (int)index, -1, &all->retired);
+	all->retired_losses.missed += run->losses.missed;
+	all->retired_losses.errors += run->losses.errors;
+	all->retired_losses.no_mbuf += run->losses.no_mbuf;
+	all->retired_losses.kernel += run->losses.kernel;
+	while (all->order[at] != index)
+		at++;
+	memmove(&all->order[at], &all->order[at + 1],
+		(all->run_count - at - 1) * sizeof(all->order[0]));
+	all->run_count--;
+	all->run[index] = NULL;
+	export_recent_forget(all->export, (uint16_t)index);
+	run_free(run);
+}
+
+static void status_refresh(struct capture_run *run)
+{
+	struct capture_status *s = &run->status;
+
+	if (run->capture == NULL)
+		return;
+	capture_progress(run->capture, &s->bytes_read, &s->bytes_total);
+	for (unsigned q = 0; q < s->queues; q++) {
+		uint64_t first = __atomic_load_n(&run->queue[q]->first_ns, __ATOMIC_RELAXED);
+		uint64_t last = __atomic_load_n(&run->queue[q]->last_ns, __ATOMIC_RELAXED);
+
+		if (first != 0 && (s->first_packet_ns == 0 || first < s->first_packet_ns))
+			s->first_packet_ns = first;
+		if (last > s->last_packet_ns)
+			s->last_packet_ns = last;
+	}
+}
+
+static void run_settled(struct capture_run *run)
+{
+	void (*done)(void *ctx, uint64_t ended) = run->stop_done;
+	struct capture_status *s = &run->status;
+
+	capture_losses(run->capture, &run->losses);
+	status_refresh(run);
+	capture_close(run->capture);
+	run->capture = NULL;
+	s->ended_ns = clock_wall_ns();
+	s->packets_per_second = s->bits_per_second = 0;
+	s->phase = run->failed       ? CAPTURE_FAILED
+	           : run->stop_asked ? CAPTURE_STOPPED
+	                             : CAPTURE_FINISHED;
+	if (s->phase == CAPTURE_STOPPED)
+		snprintf(s->reason, sizeof(s->reason), "stopped on request");
+	log_info("capture %s: %s%s%s", s->name, capture_phase_name(s->phase),
+		s->reason[0] != '\0' ? ": " : "", s->reason);
+	run->stop_done = NULL;
+	if (done != NULL)
+		done(run->stop_ctx, run->ended);
+}
+
+void captures_settle(struct workers *all)
+{
+	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
+		struct capture_run *run = all->run[i];
+
+		if (run != NULL && run->capture != NULL && run->end_missing == 0 &&
+			export_capture_is_done(all->export, (uint16_t)i))
+			run_settled(run);
+	}
+}
+
+bool captures_settling(struct workers *all)
+{
+	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
+		const struct capture_run *run = all->run[i];
+
+		if (run != NULL && run->capture != NULL && run->end_missing == 0)
+			return true;
+	}
+	return false;
+}
+
+bool captures_all_ended(struct workers *all)
+{
+	for (unsigned i = 0; i < CAPTURES_MAX; i++)
+		if (all->run[i] != NULL && !run_is_over(all->run[i]))
+			return false;
+	return true;
+}
+
+// --- Stop and flush ---
+
+int captures_stop(
+	struct workers *all, const char *name, void (*done)(void *ctx, uint64_t ended), void *ctx)
+{
+	int index = captures_find(all, name);
+	struct capture_run *run;
+
+	if (index < 0)
+		return -ENOENT;
+	run = all->run[index];
+	if (run_is_over(run)) {
+		run_remove(all, run);
+		if (done != NULL)
+			done(ctx, 0);
+		return 0;
+	}
+	if (run->stop_asked)
+		return -EALREADY;
+	run->stop_asked = true;
+	run->stop_done = done;
+	run->stop_ctx = ctx;
+	if (run->begun_missing > 0) {
+		run->stop_wanted = true;
+	} else if (!run->stopping) {
+		run->stopping = true;
+		queues_command(all, run, COMMAND_QUEUE_STOP);
+	}
+	return 0;
+}
+
+int captures_flush(
+	struct workers *all, int index, void (*done)(void *ctx, uint64_t ended), void *ctx)
+{
+	struct capture_run *run = index >= 0 ? all->run[index] : NULL;
+	struct flush_gather *g;
+
+	if (index >= 0 && (run == NULL || run_is_over(run) || run->begun_missing > 0)) {
+		done(ctx, 0);
+		return 0;
+	}
+	g = calloc(1, sizeof(*g));
+	if (g == NULL)
+		return -ENOMEM;
+	*g = (struct flush_gather){.done = done, .ctx = ctx, .missing = all->config.count};
+	for (unsigned w = 0; w < all->config.count; w++)
+		worker_command(
+			all->worker[w], COMMAND_FLUSH, &(struct command){.run = run, .token = g});
+	return 0;
+}
+
+// --- Figures ---
+
+unsigned captures_list(struct workers *all, struct capture_status *ret, unsigned max)
+{
+	unsigned n = 0;
+
+	for (; n < all->run_count && n < max; n++) {
+		struct capture_run *run = all->run[all->order[n]];
+
+		status_refresh(run);
+		ret[n] = run->status;
+	}
+	return n;
+}
+
+void captures_counters(struct workers *all, int index, int worker, struct counters *sum)
+{
+	for (int i = index < 0 ? 0 : index; i < (index < 0 ? CAPTURES_MAX : index + 1); i++) {
+		const struct capture_run *run = all->run[i];
+
+		if (run == NULL)
+			continue;
+		for (unsigned w = 0; w < all->config.count; w++)
+			if (worker < 0 || (unsigned)worker == w)
+				counters_read(run->counters[w], sum);
+	}
+	if (index < 0 && worker < 0)
+		counters_read(&all->retired, sum);
+}
+
+void captures_losses(struct workers *all, int index, struct capture_losses *ret)
+{
+	*ret = index < 0 ? all->retired_losses : (struct capture_losses){0};
+	for (int i = index < 0 ? 0 : index; i < (index < 0 ? CAPTURES_MAX : index + 1); i++) {
+		struct capture_run *run = all->run[i];
+
+		if (run == NULL)
+			continue;
+		if (run->capture != NULL)
+			capture_losses(run->capture, &run->losses);
+		ret->missed += run->losses.missed;
+		ret->errors += run->losses.errors;
+		ret->no_mbuf += run->losses.no_mbuf;
+		ret->kernel += run->losses.kernel;
+	}
+}
+
+unsigned captures_queue_counters(
+	struct workers *all, int index, struct capture_queue_counters *ret, unsigned max)
+{
+	const struct capture_run *run = all->run[index];
+	unsigned n = 0;
+
+	for (; run != NULL && n < run->status.queues && n < max; n++) {
+		struct counters c;
+
+		memset(&c, 0, sizeof(c));
+		counters_read(run->counters[run->queue_worker[n]], &c);
+		ret[n] = (struct capture_queue_counters){
+			.worker = run->queue_worker[n],
+			.received = c.value[COUNTER_received],
+			.processed = c.value[COUNTER_processed],
+			.filtered = c.value[COUNTER_filtered],
+			.dropped_ring_full = c.value[COUNTER_dropped_ring_full],
+			.dropped_steer_ring_full = c.value[COUNTER_dropped_steer_ring_full],
+			.dropped_no_mbuf = c.value[COUNTER_dropped_no_mbuf],
+			.dropped_shutdown = c.value[COUNTER_dropped_shutdown],
+		};
+	}
+	return n;
+}
+
+void workers_tick(struct workers *all)
+{
+	uint64_t now = clock_monotonic_ns(), span = now - all->tick_ns;
+	double seconds = (double)span / (double)NSEC_PER_S;
+
+	if (span < NSEC_PER_S / 10)
+		return;
+	all->tick_ns = now;
+	for (unsigned w = 0; w < all->config.count; w++) {
+		uint64_t busy = all->worker[w]->busy_tsc;
+		double load = (double)(busy - all->tick_busy[w]) /
+		              ((double)rte_get_tsc_hz() * seconds);
+
+		all->load[w] = load > 1 ? 1 : load;
+		all->tick_busy[w] = busy;
+	}
+	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
+		struct capture_run *run = all->run[i];
+		struct counters c;
+
+		if (run == NULL || run->capture == NULL)
+			continue;
+		memset(&c, 0, sizeof(c));
+		captures_counters(all, (int)i, -1, &c);
+		run->status.packets_per_second = (double)(c.value[COUNTER_received] -
+							  run->tick_pkts) /
+		                                 seconds;
+		run->status.bits_per_second = (double)(c.value[COUNTER_received_bytes] -
+						       run->tick_bytes) *
+		                              8 / seconds;
+		run->tick_pkts = c.value[COUNTER_received];
+		run->tick_bytes = c.value[COUNTER_received_bytes];
+	}
+	captures_settle(all);
+}

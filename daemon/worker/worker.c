@@ -1,0 +1,613 @@
+// SPDX-License-Identifier: Apache-2.0
+// The workers' loop and their inbox. A worker polls its queues, takes in what others steered to it,
+// lets flows expire, and answers control at burst boundaries; when nothing comes it sleeps, a little
+// longer each time, and is woken by control or by a worker that has packets for it.
+#include "worker_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include "clock.h"
+#include "log.h"
+#include "record.h"
+
+enum {
+	INBOX_BYTES = 64 * 1024,
+	EXPIRE_BUDGET = 128, // flows looked at after each burst
+	END_BUDGET = 4096,   // flows ended at a time, at the end of a capture
+	QUERY_BUDGET = 8192, // entries looked at after each burst, for each query
+	SPIN_POLLS = 64,     // empty polls before the first sleep
+	SLEEP_MIN_NS = 20000,
+	SLEEP_MAX_NS = 1000000,
+	SLEEP_NO_QUEUE_NS = 200000000,
+};
+
+// Live timestamps reach us late: buffers of the kernel, of the NIC. The clock may end a flow only
+// when no packet from before its timeout can still be on its way.
+#define LIVE_LATENESS_NS NSEC_PER_S
+
+// --- Replies (worker) ---
+
+static void reply(struct worker *w, enum reply_type type, const struct reply *r)
+{
+	void *payload;
+
+	// Control drains replies whenever the event is readable; they are few.
+	while ((payload = ring_reserve(w->replies, (uint16_t)type, sizeof(*r))) == NULL)
+		sched_yield();
+	memcpy(payload, r, sizeof(*r));
+	ring_publish(w->replies);
+	w->replied = true;
+}
+
+static void tell_control(struct worker *w)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	if (!w->replied)
+		return;
+	w->replied = false;
+	n = write(w->all->event_fd, &one, sizeof(one));
+	(void)n; // full counter: it is readable already
+}
+
+// --- Captures (worker) ---
+
+static void capture_begin(struct worker *w, struct capture_run *run)
+{
+	unsigned index = run->status.index;
+	struct worker_capture *c = &w->capture[index];
+	struct flow_capture fc = {
+		.name = run->status.name,
+		.counters = run->counters[w->index],
+		.lossless = !run->status.live,
+	};
+	int error = flow_capture_begin(w->pipeline.flows, (uint16_t)index, &fc);
+
+	*c = (struct worker_capture){.run = run, .counters = run->counters[w->index]};
+	if (index >= w->capture_count)
+		w->capture_count = index + 1;
+	reply(w, REPLY_CAPTURE_BEGUN, &(struct reply){.run = run, .error = error});
+}
+
+static void queue_start(struct worker *w, struct capture_run *run, unsigned queue)
+{
+	w->queue[w->queue_count] = run->queue[queue];
+	w->queue_run[w->queue_count] = run;
+	w->queue_count++;
+}
+
+static void queue_stop(struct worker *w, unsigned at, bool forced)
+{
+	struct pipeline_queue *q = w->queue[at];
+	struct steer_end end = {.now_ns = q->clock.now_ns, .capture = q->index, .forced = forced};
+
+	w->queue_count--;
+	w->queue[at] = w->queue[w->queue_count];
+	w->queue_run[at] = w->queue_run[w->queue_count];
+	pipeline_expire(&w->pipeline, q->index, q->clock.now_ns, true, q->counters);
+	steer_publish(w);
+	steer_end(w, &end);
+}
+
+// A queue has ended: called in the order of its packets. The flows follow in the loop.
+void worker_capture_end(struct worker *w, const struct steer_end *end)
+{
+	struct worker_capture *c = &w->capture[end->capture];
+
+	c->ends++;
+	c->forced |= end->forced;
+	if (end->now_ns > c->now_ns)
+		c->now_ns = end->now_ns;
+	c->ending = c->ends == c->run->status.queues;
+}
+
+static uint64_t capture_now(const struct worker_capture *c, uint64_t wall_ns)
+{
+	uint64_t clock_ns = wall_ns - LIVE_LATENESS_NS;
+
+	return c->run->status.live && clock_ns > c->now_ns ? clock_ns : c->now_ns;
+}
+
+static void capture_ending_step(struct worker *w, unsigned index)
+{
+	struct worker_capture *c = &w->capture[index];
+	struct capture_run *run = c->run;
+	unsigned before = flow_table_active(w->pipeline.flows), after, left;
+	struct capture_done_record *done;
+
+	pipeline_expire(&w->pipeline, (uint16_t)index, c->now_ns, true, c->counters);
+	steer_publish(w);
+	left = flow_capture_end(w->pipeline.flows, (uint16_t)index, c->now_ns,
+		c->forced ? FLOW_END_FORCED : FLOW_END_EOF, END_BUDGET, false);
+	after = flow_table_active(w->pipeline.flows);
+	c->ended += before > after ? before - after : 0;
+	if (left > 0) {
+		ring_publish(w->records);
+		return;
+	}
+	done = record_reserve(w->records, RECORD_CAPTURE_DONE, sizeof(*done), true);
+	*done = (struct capture_done_record){
+		.capture = (uint16_t)index, .worker = (uint16_t)w->index};
+	ring_publish(w->records);
+	c->run = NULL;
+	while (w->capture_count > 0 && w->capture[w->capture_count - 1].run == NULL)
+		w->capture_count--;
+	reply(w, REPLY_CAPTURE_ENDED, &(struct reply){.run = run, .ended = c->ended});
+}
+
+// --- Questions (worker) ---
+
+static void queries_step(struct worker *w)
+{
+	for (unsigned i = 0; i < w->query_count;) {
+		if (!flow_query_step(w->pipeline.flows, w->query[i], QUERY_BUDGET)) {
+			i++;
+			continue;
+		}
+		reply(w, REPLY_QUERY, &(struct reply){.token = w->query_token[i]});
+		w->query_count--;
+		w->query[i] = w->query[w->query_count];
+		w->query_token[i] = w->query_token[w->query_count];
+	}
+}
+
+// A flush ends as many flows as there were when it began; flows that begin meanwhile may go on.
+static void flush_step(struct worker *w, uint64_t wall_ns)
+{
+	struct worker_flush *f = &w->flush;
+	unsigned left = 0;
+	uint64_t ended = 0;
+
+	for (unsigned i = 0; i < w->capture_count; i++) {
+		struct worker_capture *c = &w->capture[i];
+		unsigned before = flow_table_active(w->pipeline.flows), after;
+
+		if (c->run == NULL || c->ending || (f->capture >= 0 && (unsigned)f->capture != i))
+			continue;
+		left += flow_capture_end(w->pipeline.flows, (uint16_t)i, capture_now(c, wall_ns),
+			FLOW_END_FORCED, END_BUDGET, true);
+		after = flow_table_active(w->pipeline.flows);
+		ended += before > after ? before - after : 0;
+	}
+	ring_publish(w->records);
+	f->ended += ended;
+	f->left = f->left > ended ? f->left - ended : 0;
+	if (left > 0 && f->left > 0 && ended > 0)
+		return;
+	f->active = false;
+	reply(w, REPLY_FLUSHED, &(struct reply){.token = f->token, .ended = f->ended});
+}
+
+// --- Inbox (worker) ---
+
+static void command_run(struct worker *w, enum command_type type, const struct command *c)
+{
+	switch (type) {
+	case COMMAND_CAPTURE_BEGIN:
+		capture_begin(w, c->run);
+		break;
+	case COMMAND_QUEUE_START:
+		queue_start(w, c->run, c->queue);
+		break;
+	case COMMAND_QUEUE_STOP:
+		for (unsigned i = 0; i < w->queue_count; i++)
+			if (w->queue[i] == c->run->queue[c->queue]) {
+				queue_stop(w, i, true);
+				break;
+			}
+		break;
+	case COMMAND_QUERY:
+		w->query[w->query_count] = c->query;
+		w->query_token[w->query_count] = c->token;
+		w->query_count++;
+		break;
+	case COMMAND_FLUSH:
+		w->flush = (struct worker_flush){
+			.token = c->token,
+			.capture = c->run == NULL ? -1 : (int)c->run->status.index,
+			.left = flow_table_active(w->pipeline.flows),
+			.active = true,
+		};
+		break;
+	case COMMAND_QUIT:
+		w->quit = true;
+		break;
+	}
+}
+
+static bool inbox_drain(struct worker *w)
+{
+	const struct ring_msg *m;
+	bool any = false;
+
+	// One flush at a time: the next waits in the inbox.
+	while (!w->flush.active && (m = ring_next(w->inbox)) != NULL) {
+		command_run(w, (enum command_type)m->type, (const struct command *)(m + 1));
+		any = true;
+	}
+	ring_release(w->inbox);
+	return any;
+}
+
+// --- The loop (worker) ---
+
+static unsigned poll_queues(struct worker *w)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < w->queue_count;) {
+		struct pipeline_queue *q = w->queue[i];
+		enum capture_state before = q->state;
+
+		n += pipeline_poll(&w->pipeline, q);
+		if (q->clock.now_ns > w->capture[q->index].now_ns)
+			w->capture[q->index].now_ns = q->clock.now_ns;
+		if (w->steered_to != 0)
+			steer_publish(w);
+		if (q->state == before) {
+			i++;
+			continue;
+		}
+		reply(w, REPLY_STATE, &(struct reply){.run = w->queue_run[i], .state = q->state});
+		if (q->state == CAPTURE_RX_END || q->state == CAPTURE_RX_FAILED)
+			queue_stop(w, i, q->live);
+		else
+			i++;
+	}
+	return n;
+}
+
+static void expire(struct worker *w, struct worker_capture *c, unsigned index, uint64_t now_ns)
+{
+	flow_expire(w->pipeline.flows, (uint16_t)index, now_ns, EXPIRE_BUDGET);
+	if (now_ns / NSEC_PER_S == c->expired_s)
+		return;
+	c->expired_s = now_ns / NSEC_PER_S;
+	pipeline_expire(&w->pipeline, (uint16_t)index, now_ns, false, c->counters);
+	steer_publish(w);
+}
+
+static void captures_step(struct worker *w, uint64_t wall_ns)
+{
+	for (unsigned i = 0; i < w->capture_count; i++) {
+		struct worker_capture *c = &w->capture[i];
+
+		if (c->run == NULL)
+			continue;
+		if (c->ending)
+			capture_ending_step(w, i);
+		else if (c->now_ns != 0)
+			expire(w, c, i, capture_now(c, wall_ns));
+	}
+	ring_publish(w->records);
+}
+
+static bool has_work(struct worker *w)
+{
+	if (w->query_count > 0 || w->flush.active || !ring_is_empty(w->inbox))
+		return true;
+	for (unsigned i = 0; i < w->capture_count; i++)
+		if (w->capture[i].run != NULL && w->capture[i].ending)
+			return true;
+	for (unsigned i = 0; i < w->pipeline.workers; i++)
+		if (i != w->index && !ring_is_empty(w->steer_in[i]))
+			return true;
+	return false;
+}
+
+static void sleep_a_little(struct worker *w)
+{
+	struct pollfd fd = {.fd = w->wake_fd, .events = POLLIN};
+	unsigned step = w->idle_polls - SPIN_POLLS;
+	uint64_t ns = w->queue_count == 0 ? SLEEP_NO_QUEUE_NS
+	              : step > 6          ? SLEEP_MAX_NS
+	                                  : (uint64_t)SLEEP_MIN_NS << step;
+	struct timespec t = {
+		.tv_nsec = (long)(ns < SLEEP_MAX_NS || w->queue_count == 0 ? ns : SLEEP_MAX_NS)};
+	uint64_t count;
+	ssize_t n;
+
+	atomic_store_explicit(&w->sleeping, true, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!has_work(w) && ppoll(&fd, 1, &t, NULL) > 0) {
+		n = read(w->wake_fd, &count, sizeof(count));
+		(void)n;
+	}
+	atomic_store_explicit(&w->sleeping, false, memory_order_relaxed);
+}
+
+static void idle(struct worker *w)
+{
+	w->idle_polls++;
+	if (w->all->config.busy && w->queue_count > 0)
+		return;
+	if (w->idle_polls > SPIN_POLLS)
+		sleep_a_little(w);
+}
+
+static void beat(struct worker *w)
+{
+	atomic_fetch_add_explicit(&w->heartbeat, 1, memory_order_relaxed);
+	atomic_store_explicit(
+		&w->flows_active, flow_table_active(w->pipeline.flows), memory_order_relaxed);
+}
+
+static void worker_loop(struct worker *w)
+{
+	while (!w->quit) {
+		uint64_t begin = rte_rdtsc();
+		bool worked = inbox_drain(w);
+		unsigned n = poll_queues(w);
+
+		n += steer_drain(w);
+		captures_step(w, clock_wall_ns());
+		if (w->query_count > 0)
+			queries_step(w);
+		if (w->flush.active)
+			flush_step(w, clock_wall_ns());
+		tell_control(w);
+		beat(w);
+		if (n > 0 || worked || w->query_count > 0) {
+			w->idle_polls = 0;
+			atomic_store_explicit(&w->busy_tsc,
+				atomic_load_explicit(&w->busy_tsc, memory_order_relaxed) +
+					(rte_rdtsc() - begin),
+				memory_order_relaxed);
+		} else {
+			idle(w);
+		}
+	}
+}
+
+static int worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	atomic_store_explicit(&w->cpu, sched_getcpu(), memory_order_relaxed);
+	worker_loop(w);
+	return 0;
+}
+
+// --- Start and stop (control) ---
+
+void worker_command(struct worker *w, enum command_type type, const struct command *c)
+{
+	void *payload;
+
+	while ((payload = ring_reserve(w->inbox, (uint16_t)type, sizeof(*c))) == NULL)
+		sched_yield(); // the worker empties it at each burst
+	memcpy(payload, c, sizeof(*c));
+	ring_publish(w->inbox);
+	worker_wake(w);
+}
+
+static void worker_free(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	flow_table_free(w->pipeline.flows);
+	defrag_free(w->pipeline.defrag);
+	ring_free(w->records);
+	ring_free(w->inbox);
+	ring_free(w->replies);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		ring_free(w->steer_in[i]);
+	if (w->wake_fd >= 0)
+		close(w->wake_fd);
+	free(w);
+}
+
+static struct worker *worker_new(struct workers *all, unsigned index)
+{
+	const struct workers_config *config = &all->config;
+	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+
+	if (w == NULL)
+		return NULL;
+	memset(w, 0, sizeof(*w));
+	w->all = all;
+	w->index = index;
+	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	w->records = ring_new(config->record_ring_bytes);
+	w->inbox = ring_new(INBOX_BYTES);
+	w->replies = ring_new(INBOX_BYTES);
+	if (w->wake_fd < 0 || w->records == NULL || w->inbox == NULL || w->replies == NULL)
+		goto fail;
+	for (unsigned i = 0; i < config->count; i++) {
+		if (i == index)
+			continue;
+		w->steer_in[i] = ring_new(config->steer_ring_bytes);
+		if (w->steer_in[i] == NULL)
+			goto fail;
+	}
+	w->pipeline = (struct pipeline){
+		.decode = &config->decode,
+		.flow_config = &config->flow,
+		.records = w->records,
+		.steer = {steer_pass, w},
+		.worker = index,
+		.workers = config->count,
+	};
+	w->pipeline.flows = flow_table_new(&config->flow, index, w->records);
+	w->pipeline.defrag = defrag_new(&config->defrag);
+	if (w->pipeline.flows == NULL || w->pipeline.defrag == NULL)
+		goto fail;
+	w->flow_table_bytes = flow_table_bytes(w->pipeline.flows);
+	return w;
+fail:
+	worker_free(w);
+	return NULL;
+}
+
+int workers_start(
+	const struct workers_config *config, struct workers **ret, char *error, size_t size)
+{
+	struct workers *all = aligned_alloc(64, (sizeof(*all) + 63) & ~(size_t)63);
+	unsigned lcore = rte_get_next_lcore(UINT_MAX, 1, 0);
+
+	if (all == NULL) {
+		snprintf(error, size, "no memory for workers");
+		return -ENOMEM;
+	}
+	memset(all, 0, sizeof(*all));
+	all->config = *config;
+	all->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	for (unsigned i = 0; i < config->count; i++) {
+		all->worker[i] = worker_new(all, i);
+		if (all->worker[i] == NULL) {
+			snprintf(error, size,
+				"no memory for worker %u: lower flow.capacity (%u flows a worker)",
+				i, config->flow.capacity);
+			workers_stop(all);
+			return -ENOMEM;
+		}
+		all->records[i] = all->worker[i]->records;
+	}
+	for (unsigned i = 0; i < config->count; i++) {
+		if (lcore >= RTE_MAX_LCORE ||
+			rte_eal_remote_launch(worker_main, all->worker[i], lcore) != 0) {
+			snprintf(error, size, "no lcore for worker %u", i);
+			workers_stop(all);
+			return -EINVAL;
+		}
+		all->worker[i]->lcore = lcore;
+		all->started++;
+		lcore = rte_get_next_lcore(lcore, 1, 0);
+	}
+	all->tick_ns = clock_monotonic_ns();
+	*ret = all;
+	return 0;
+}
+
+void workers_stop(struct workers *all)
+{
+	if (all == NULL)
+		return;
+	for (unsigned i = 0; i < all->started; i++)
+		worker_command(all->worker[i], COMMAND_QUIT, &(struct command){0});
+	for (unsigned i = 0; i < all->started; i++)
+		rte_eal_wait_lcore(all->worker[i]->lcore);
+	captures_free(all);
+	for (unsigned i = 0; i < all->config.count; i++)
+		worker_free(all->worker[i]);
+	if (all->event_fd >= 0)
+		close(all->event_fd);
+	free(all);
+}
+
+unsigned workers_count(const struct workers *all)
+{
+	return all->config.count;
+}
+
+struct ring **workers_records(struct workers *all)
+{
+	return all->records;
+}
+
+void workers_status(struct workers *all, unsigned worker, struct worker_status *ret)
+{
+	struct worker *w = all->worker[worker];
+
+	*ret = (struct worker_status){
+		.cpu = w->cpu,
+		.heartbeat = w->heartbeat,
+		.load = all->load[worker],
+		.flows_active = w->flows_active,
+		.flow_capacity = all->config.flow.capacity,
+		.flow_table_bytes = w->flow_table_bytes,
+	};
+}
+
+// --- Questions and answers (control) ---
+
+int workers_query(
+	struct workers *all, struct flow_query *queries, void (*done)(void *ctx), void *ctx)
+{
+	struct query_gather *g;
+
+	if (all->queries >= WORKER_QUERIES_MAX)
+		return -EBUSY;
+	g = calloc(1, sizeof(*g));
+	if (g == NULL)
+		return -ENOMEM;
+	*g = (struct query_gather){.done = done, .ctx = ctx, .missing = all->config.count};
+	all->queries++;
+	for (unsigned i = 0; i < all->config.count; i++)
+		worker_command(all->worker[i], COMMAND_QUERY,
+			&(struct command){.query = &queries[i], .token = g});
+	return 0;
+}
+
+int workers_event_fd(const struct workers *all)
+{
+	return all->event_fd;
+}
+
+static void gather_query(struct workers *all, struct query_gather *g)
+{
+	if (--g->missing > 0)
+		return;
+	all->queries--;
+	g->done(g->ctx);
+	free(g);
+}
+
+static void gather_flush(struct flush_gather *g, uint64_t ended)
+{
+	g->ended += ended;
+	if (--g->missing > 0)
+		return;
+	g->done(g->ctx, g->ended);
+	free(g);
+}
+
+static void dispatch_reply(struct workers *all, const struct ring_msg *m)
+{
+	struct reply r;
+
+	memcpy(&r, m + 1, sizeof(r));
+	switch ((enum reply_type)m->type) {
+	case REPLY_QUERY:
+		gather_query(all, r.token);
+		break;
+	case REPLY_FLUSHED:
+		gather_flush(r.token, r.ended);
+		break;
+	case REPLY_CAPTURE_BEGUN:
+	case REPLY_CAPTURE_ENDED:
+	case REPLY_STATE:
+		captures_reply(all, (enum reply_type)m->type, &r);
+		break;
+	}
+}
+
+void workers_dispatch(struct workers *all)
+{
+	const struct ring_msg *m;
+	uint64_t count;
+	ssize_t n = read(all->event_fd, &count, sizeof(count));
+
+	(void)n; // nothing to read: somebody looked early
+	for (unsigned i = 0; i < all->config.count; i++) {
+		struct ring *r = all->worker[i]->replies;
+
+		while ((m = ring_next(r)) != NULL) {
+			dispatch_reply(all, m);
+			ring_release(r);
+		}
+	}
+	captures_settle(all);
+}
