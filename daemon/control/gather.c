@@ -275,6 +275,17 @@ static bool goes_before(const struct gather *g, const struct flow_record *a, dou
 	return a->flow_id < b->flow_id;
 }
 
+static int compare_picked(const void *a, const void *b, void *ctx)
+{
+	const struct gather *g = ctx;
+	const struct flow_record *x = *(const struct flow_record *const *)a;
+	const struct flow_record *y = *(const struct flow_record *const *)b;
+	enum flow_metric metric = (enum flow_metric)g->q.metric;
+	double vx = flow_metric_of(x, metric), vy = flow_metric_of(y, metric);
+
+	return goes_before(g, x, vx, y, vy) ? -1 : goes_before(g, y, vy, x, vx) ? 1 : 0;
+}
+
 // The next of a worker's answers that has not ended in the meantime.
 static unsigned skip_twins(
 	struct gather *g, const struct flow_query *q, unsigned at, const struct seen *seen)
@@ -324,6 +335,8 @@ static int merge_top(struct gather *g)
 		g->picked[g->picked_count++] = best;
 		at[from]++;
 	}
+	// flows went on while they were looked at: the order of the answers may be a little old
+	qsort_r(g->picked, g->picked_count, sizeof(*g->picked), compare_picked, g);
 	free(seen.slot);
 	return 0;
 }

@@ -245,6 +245,9 @@ struct counters *sample_baseline(struct control *, const struct capture_status *
 
 // The array of drops.get: each capture, or one. index -1: all.
 void stats_captures(struct json *, struct workers *, const struct capture_status *, unsigned n);
+uint64_t stats_dropped(const struct counters *); // after receipt, for all reasons
+// The members of reassembly.stats: tcp, ipv4, ipv6.
+void stats_reassembly(struct json *, struct workers *, int capture);
 void stats_malformed(struct json *, struct workers *, int capture);
 void stats_protocols(struct json *, struct workers *, int capture, const struct rates *);
 

@@ -174,6 +174,7 @@ static int run(struct harness *h)
 	answer("ready\n");
 	control_notify_ready(h->control);
 	event_base_dispatch(h->base);
+	signal(SIGTERM, SIG_IGN); // it is on its way out
 	control_notify_stopping(h->control);
 	event_free(term);
 	event_free(tick);

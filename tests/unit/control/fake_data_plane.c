@@ -158,8 +158,8 @@ static void flow_make(struct flow_record *r, uint64_t id, uint16_t capture, uint
 	r->tuple.src_port = (uint16_t)(1024 + id % 60000);
 	r->tuple.dst_port = id % 2 ? 443 : 53;
 	r->flow_id = id;
-	r->first_ns = UINT64_C(1700000000) * NS_PER_S + id * 1000000;
-	r->last_ns = r->first_ns + (1 + id % 7) * NS_PER_S;
+	r->first_ns = UINT64_C(1700000000) * NSEC_PER_S + id * 1000000;
+	r->last_ns = r->first_ns + (1 + id % 7) * NSEC_PER_S;
 	r->capture = capture;
 	r->worker = worker;
 	r->part_no = 1;
@@ -168,7 +168,6 @@ static void flow_make(struct flow_record *r, uint64_t id, uint16_t capture, uint
 	for (unsigned d = 0; d < 2; d++) {
 		r->direction[d].pkts = 2 + id % 5;
 		r->direction[d].bytes = 200 + id * 37 % 5000;
-		r->direction[d].first_ns = r->first_ns;
 		r->direction[d].last_ns = r->last_ns;
 		r->direction[d].size_min = 60;
 		r->direction[d].size_max = 1514;

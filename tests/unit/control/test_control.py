@@ -122,7 +122,7 @@ class Methods(Base):
         self.c.call('capture.start', source='afpacket:a', name='a')
         self.c.call('capture.start', source=FILE, name='f')
         sections = {s['name']: s['counters'] for s in self.c.call('stats.get')['sections']}
-        self.assertEqual(list(sections), ['capture', 'worker', 'flow', 'export', 'malformed', 'rpc'])
+        self.assertEqual((list(sections)[:4], list(sections)[-2:]), (['capture', 'worker', 'flow', 'export'], ['malformed', 'rpc']))
         for s in sections.values():
             for c in s:
                 self.assertGreater(len(c['help']), 10, c)
@@ -230,8 +230,6 @@ class Flows(Base):
 
     def test_list_pages(self):
         for limit in (1, 7, 49, 50, 51, 150, 299, 300, 1000):
-            if limit == 1 and 'SLOW' in os.environ:
-                continue
             flows, n = self.pages(limit=limit)
             self.assertEqual(len({f['flow_id'] for f in flows}), 300)
             self.assertEqual(len(flows), 300)
@@ -519,11 +517,15 @@ class Limits(unittest.TestCase):
             c[0].call('capture.start', source='afpacket:a')
             d.tell('hold')
             for x in c[:11]:
+                if x is c[10]:
+                    wait_for('the first thousand', lambda: c[11].counters()['under_way'] == 1001)
                 x.send(''.join(json.dumps(x.request('flows.flush', id=i)) + '\n' for i in range(100)))
-            wait_for('the limit', lambda: 1024 <= json.loads(json.dumps(c[11].raw(json.dumps(c[11].request('capture.list')) + '\n'))).get('error', {}).get('code', 0) + 1024 + 32001)
+            refused = [c[10].line() for _ in range(1100 - 1024)]
+            self.assertEqual({r['error']['code'] for r in refused}, {BUSY})
+            self.assertEqual(c[11].error('capture.list').code, BUSY)
             d.tell('release')
-            replies = [x.line() for x in c[:11] for _ in range(100)]
-            self.assertEqual(sum('error' in r for r in replies), 1100 - 1024)
+            replies = [x.line() for x in c[:10] for _ in range(100)] + [c[10].line() for _ in range(24)]
+            self.assertEqual(sum('result' in r for r in replies), 1024)
             self.assertEqual(c[11].counters()['busy_total'], 1100 - 1024 + 1)
             for x in c:
                 x.close()
@@ -579,6 +581,7 @@ class Events(unittest.TestCase):
         self.assertEqual(set(e['pktai']['captures'][0]), set(drops['captures'][0]))
         self.assertEqual(e['pktai']['captures'][0]['name'], 'a')
         self.assertEqual(set(e['pktai']['protocols'][0]), {'name', 'layer', 'packets', 'bytes', 'packets_per_second', 'bits_per_second'})
+        self.assertEqual(set(e['pktai']['reassembly']), {'tcp', 'ipv4', 'ipv6'})
         self.assertGreater(e['pktai']['malformed']['tcp_short'], 0)
         self.assertEqual(e['stats']['decoder']['pkts'], e['pktai']['captures'][0]['processed'])
         self.assertEqual(e['stats']['decoder']['ipv4'], e['pktai']['protocols'][1]['packets'])
