@@ -29,7 +29,7 @@ bool session_is_congested(const struct session *s)
 	size_t unread = unread_bytes(s);
 
 	return unread > OUTPUT_LOW ||
-		(unread > 0 && s->control->output_bytes > OUTPUT_TOTAL_MAX / 2);
+	       (unread > 0 && s->control->output_bytes > OUTPUT_TOTAL_MAX / 2);
 }
 
 void session_kill(struct session *s)
@@ -244,8 +244,8 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
 	session_kill(s);
 }
 
-void session_open(struct control *c, int fd, enum access access, uid_t uid, pid_t pid,
-	const char *refusal)
+void session_open(
+	struct control *c, int fd, enum access access, uid_t uid, pid_t pid, const char *refusal)
 {
 	const struct timeval moment = {.tv_sec = 1};
 	const struct timeval patience = {

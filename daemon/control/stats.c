@@ -109,7 +109,7 @@ void stats_malformed(struct json *j, struct workers *workers, int capture)
 static double per_second(const struct rates *r, uint64_t now, uint64_t before)
 {
 	return r == NULL || r->seconds <= 0 || now < before ? 0
-							     : (double)(now - before) / r->seconds;
+	                                                    : (double)(now - before) / r->seconds;
 }
 
 void stats_protocols(

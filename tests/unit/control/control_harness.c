@@ -151,8 +151,7 @@ static int read_settings(int argc, char **argv, struct settings *s)
 			s->events = optarg;
 			break;
 		case 'n':
-			setrlimit(RLIMIT_NOFILE,
-				&(struct rlimit){number(optarg), number(optarg)});
+			setrlimit(RLIMIT_NOFILE, &(struct rlimit){number(optarg), number(optarg)});
 			break;
 		default:
 			return -EINVAL;
@@ -174,7 +173,6 @@ static int run(struct harness *h)
 	answer("ready\n");
 	control_notify_ready(h->control);
 	event_base_dispatch(h->base);
-	signal(SIGTERM, SIG_IGN); // it is on its way out
 	control_notify_stopping(h->control);
 	event_free(term);
 	event_free(tick);
@@ -194,6 +192,7 @@ int main(int argc, char **argv)
 	if (read_settings(argc, argv, &s) < 0)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN); // but in the loop: one more on the way out must not kill it
 	log_set_level(LOG_LEVEL_INFO);
 	h.base = event_base_new();
 	h.workers = fake_new(s.workers, s.flows);

@@ -520,7 +520,8 @@ void captures_counters(struct workers *w, int index, int worker, struct counters
 
 void captures_losses(struct workers *w, int index, struct capture_losses *ret)
 {
-	*ret = (struct capture_losses){.missed = 3, .kernel = w->captures[index].status.live ? 7 : 0};
+	*ret = (struct capture_losses){
+		.missed = 3, .kernel = w->captures[index].status.live ? 7 : 0};
 }
 
 unsigned captures_queue_counters(

@@ -2,6 +2,7 @@
 """Control over its socket: every method, every limit, every kind of bad input."""
 import json
 import os
+import random
 import socket
 import sys
 import time
@@ -390,6 +391,42 @@ class Protocol(Base):
         self.d.tell('release')
         self.assertEqual(self.c.line()['id'], 1)
         self.assertIsNone(self.c.line())
+        with self.d.client() as c:
+            c.send(json.dumps([c.request('flows.top'), c.request('capture.list'), c.request('flows.top')]))
+            c.s.shutdown(socket.SHUT_WR)
+            self.assertEqual(len(c.line()), 3)
+            self.assertIsNone(c.line())
+
+    def test_mutated_requests(self):
+        rng = random.Random(20261123)
+        self.c.call('capture.start', source='afpacket:a', name='a')
+        methods = [m['name'] for m in self.c.call('rpc.discover')['methods'] if m['name'] != 'system.shutdown']
+        values = [None, True, -1, 0, 1e300, 2 ** 53, '', 'a', 'x' * 5000, [], {}, [[[]]], 'bytes', '\u0000', '\ud800', 'tcp', 'port 53']
+        keys = ['name', 'source', 'filter', 'n', 'by', 'state', 'capture', 'limit', 'cursor', 'flow_id', 'section', 'reset', 'level', 'app', 'ascending']
+        for _ in range(int(os.environ.get('CONTROL_MUTATIONS', '400'))):
+            with self.d.client() as c:
+                lines = []
+                for i in range(rng.randrange(1, 6)):
+                    one = [c.request(rng.choice(methods), {k: rng.choice(values) for k in rng.sample(keys, rng.randrange(4))}, id=rng.choice(values))
+                           for _ in range(rng.choice((1, 1, 3)))]
+                    data = bytearray(json.dumps(one if len(one) > 1 else one[0]).encode())
+                    for _ in range(rng.choice((0, 0, 1, 5))):
+                        data[rng.randrange(len(data))] = rng.randrange(256)
+                    lines.append(bytes(data) + b'\n')
+                data = b''.join(lines)
+                while data:
+                    n = rng.randrange(1, len(data) + 1)
+                    c.send(data[:n])
+                    data = data[n:]
+                if rng.random() < 0.5:  # else it goes without reading
+                    c.s.shutdown(socket.SHUT_WR)
+                    while c.line() is not None:
+                        pass
+        for x in self.c.call('capture.list')['captures']:
+            self.assertIn(x['state'], ('running', 'stopped', 'finished'))
+        self.c.call('system.log_level', level='info')
+        wait_for('the others to be gone', lambda: self.c.counters()['clients'] == 1)
+        self.assertEqual(self.c.counters()['under_way'], 1)
 
     def test_clients_that_vanish(self):
         self.c.call('capture.start', source='afpacket:a')
