@@ -85,10 +85,10 @@ static struct control *control_new(struct event_base *base, const struct control
 		return NULL;
 	c->base = base;
 	c->config = *config;
-	c->limits.request_ns =
-		config->request_timeout_ns != 0 ? config->request_timeout_ns : 10 * NSEC_PER_S;
-	c->limits.reader_ns =
-		config->reader_timeout_ns != 0 ? config->reader_timeout_ns : 30 * NSEC_PER_S;
+	c->limits.request_ns = config->request_timeout_ns != 0 ? config->request_timeout_ns
+	                                                       : 10 * NSEC_PER_S;
+	c->limits.reader_ns = config->reader_timeout_ns != 0 ? config->reader_timeout_ns
+	                                                     : 30 * NSEC_PER_S;
 	c->started_ns = clock_monotonic_ns();
 	c->started_wall_ns = clock_wall_ns();
 	c->reserve_fd = -1;
@@ -112,8 +112,8 @@ static struct control *control_new(struct event_base *base, const struct control
 
 static int start_events(struct control *c)
 {
-	c->workers_event = event_new(c->base, workers_event_fd(c->config.workers),
-		EV_READ | EV_PERSIST, on_workers, c);
+	c->workers_event = event_new(
+		c->base, workers_event_fd(c->config.workers), EV_READ | EV_PERSIST, on_workers, c);
 	if (c->workers_event == NULL || event_add(c->workers_event, NULL) < 0)
 		return -ENOMEM;
 	c->second = every(c, NSEC_PER_S, on_second);

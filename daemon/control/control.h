@@ -23,7 +23,7 @@ struct control_config {
 	unsigned max_clients;       // 0: 1024, fewer where the process may not open that many files
 	uint64_t request_timeout_ns; // time for an answer; 0: 10 s
 	uint64_t reader_timeout_ns;  // time in which a client must read something; 0: 30 s
-	const char *config_path;     // shown by system.info; NULL: none
+	const char *config_path;     // shown by system.info; NULL: none; must outlive control
 	const char *dpdk_version;    // likewise
 	// what only main can do
 	// 0, with the keys that need a restart (comma separated) in text; or -errno with a message

@@ -5,10 +5,7 @@
 //
 // A running question's memory belongs to the workers until they are done with it. If its request is
 // gone by then (deadline, client gone, daemon stopping) the answer is thrown away.
-//
-// Workers are asked before the store, so that a flow that ends in between is seen twice rather than
-// not at all; the copy that is still active is then left out.
-#include "internal.h"
+#include "gather.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,28 +16,6 @@
 #include "hash.h"
 #include "log.h"
 #include "proto_methods.h"
-
-enum { CURSOR_SIZE = 2 + 8 + 16 };
-
-struct gather {
-	TAILQ_ENTRY(gather) entry;
-	struct control *control;  // NULL: stopped
-	struct rpc_call *request; // NULL: nobody waits for it any more
-	struct flows_question q;  // its texts are not valid after the start
-	int capture, app_proto;   // -1: all
-	struct flow_filter *filter;
-	uint64_t check; // what a cursor of this question must carry
-	unsigned workers;
-	struct flow_query *queries; // one a worker, and one for the recent store behind them
-	struct flow_record *records;
-	// list: where it goes on
-	unsigned source; // worker, or workers for the recent store
-	uint32_t next;
-	// the records of the reply
-	const struct flow_record **picked;
-	unsigned picked_count;
-	uint64_t matched;
-};
 
 static void gather_free(struct gather *g)
 {
@@ -61,7 +36,7 @@ static uint64_t mark(const struct gather *g, unsigned source, uint32_t next)
 	return hash_2(&hash_fixed, g->check, (uint64_t)source << 32 | next);
 }
 
-static void cursor_write(const struct gather *g, char text[CURSOR_SIZE + 1])
+void gather_cursor(const struct gather *g, char text[CURSOR_SIZE + 1])
 {
 	snprintf(text, CURSOR_SIZE + 1, "%02x%08x%016llx", g->source & 0xff, (unsigned)g->next,
 		(unsigned long long)mark(g, g->source, g->next));
@@ -83,7 +58,8 @@ static bool cursor_read(struct gather *g, const char *text)
 
 static uint64_t hash_text(uint64_t h, const char *text)
 {
-	return hash_2(&hash_fixed, h, text != NULL ? hash_bytes(&hash_fixed, text, strlen(text)) : 0);
+	return hash_2(
+		&hash_fixed, h, text != NULL ? hash_bytes(&hash_fixed, text, strlen(text)) : 0);
 }
 
 static uint64_t check_of(const struct control *c, const struct flows_question *q)
@@ -91,93 +67,6 @@ static uint64_t check_of(const struct control *c, const struct flows_question *q
 	uint64_t h = hash_2(&hash_fixed, c->nonce, (uint64_t)q->active << 1 | q->ended);
 
 	return hash_text(hash_text(hash_text(h, q->capture), q->filter), q->app);
-}
-
-// --- The answer ---
-
-// Flows of the ended side, to leave out their active copies: an open hash of record pointers.
-struct seen {
-	const struct flow_record **slot;
-	size_t mask;
-};
-
-static size_t seen_at(const struct seen *s, const struct flow_record *r)
-{
-	size_t at = (size_t)hash_2(&hash_fixed, r->flow_id, r->part_no) & s->mask;
-
-	while (s->slot[at] != NULL &&
-		(s->slot[at]->flow_id != r->flow_id || s->slot[at]->part_no != r->part_no))
-		at = (at + 1) & s->mask;
-	return at;
-}
-
-static bool seen_init(struct seen *s, const struct flow_query *q)
-{
-	size_t size = 16;
-
-	while (size < 2 * (size_t)q->count)
-		size *= 2;
-	s->mask = size - 1;
-	s->slot = calloc(size, sizeof(struct flow_record *));
-	if (s->slot == NULL)
-		return false;
-	for (unsigned i = 0; i < q->count; i++)
-		s->slot[seen_at(s, &q->results[i])] = &q->results[i];
-	return true;
-}
-
-static void write_records(const struct gather *g, struct json *j)
-{
-	json_array(j, "flows");
-	for (unsigned i = 0; i < g->picked_count; i++)
-		eve_flow(j, g->picked[i]);
-	json_array_end(j);
-}
-
-static void write_flow(const struct flow_record *r, struct json *j)
-{
-	struct json one;
-
-	json_init(&one);
-	eve_flow(&one, r);
-	if (one.failed)
-		j->failed = true;
-	else
-		json_raw(j, "flow", one.text, one.size);
-	json_fini(&one);
-}
-
-static void gather_reply(struct gather *g)
-{
-	char cursor[CURSOR_SIZE + 1];
-	struct json j;
-
-	json_init(&j);
-	json_object(&j, NULL);
-	switch (g->q.kind) {
-	case FLOW_QUERY_GET:
-		write_flow(g->picked[0], &j);
-		break;
-	case FLOW_QUERY_TOP:
-		write_records(g, &j);
-		json_uint(&j, "matched", g->matched);
-		if (g->request->method == PROTO_FLOWS_LIST)
-			json_null(&j, "cursor");
-		break;
-	case FLOW_QUERY_LIST:
-		write_records(g, &j);
-		if (g->source > g->workers) {
-			json_null(&j, "cursor");
-		} else {
-			cursor_write(g, cursor);
-			json_string(&j, "cursor", cursor);
-		}
-		break;
-	}
-	json_object_end(&j);
-	request_reply(g->request, &j);
-	g->request = NULL;
-	json_fini(&j);
 }
 
 // --- Asking ---
@@ -222,8 +111,7 @@ static int ask_workers(struct gather *g, void (*done)(void *))
 		set_list(g);
 	else
 		for (unsigned w = 0; w < g->workers; w++)
-			query_set(g, w, g->q.kind, g->q.limit,
-				g->records + (size_t)w * g->q.limit);
+			query_set(g, w, g->q.kind, g->q.limit, g->records + (size_t)w * g->q.limit);
 	for (unsigned w = 0; w < g->workers && rc == 0; w++)
 		rc = flow_query_init(&g->queries[w]);
 	if (rc == 0)
@@ -231,7 +119,7 @@ static int ask_workers(struct gather *g, void (*done)(void *))
 	return rc;
 }
 
-static int ask_recent(struct gather *g)
+int gather_ask_recent(struct gather *g)
 {
 	unsigned at = g->workers;
 	bool list = g->q.kind == FLOW_QUERY_LIST;
@@ -246,152 +134,6 @@ static int ask_recent(struct gather *g)
 	return rc;
 }
 
-// --- Joining ---
-
-static void finish_get(struct gather *g)
-{
-	for (unsigned i = 0; i <= g->workers && g->picked_count == 0; i++)
-		if (g->queries[i].count > 0)
-			g->picked[g->picked_count++] = &g->queries[i].results[0];
-	if (g->picked_count > 0) {
-		gather_reply(g);
-	} else {
-		request_fail(g->request, RPC_NOT_FOUND,
-			"flow_id: no flow has the id %llu, or it ended too long ago to be "
-			"remembered",
-			(unsigned long long)g->q.flow_id);
-		g->request = NULL;
-	}
-}
-
-// Equal ones in the order of their ids, as in the answers, so that it does not matter which worker
-// had which.
-static bool goes_before(const struct gather *g, const struct flow_record *a, double va,
-	const struct flow_record *b, double vb)
-{
-	if (va != vb)
-		return g->q.ascending ? va < vb : va > vb;
-	return a->flow_id < b->flow_id;
-}
-
-// The next of a worker's answers that has not ended in the meantime.
-static unsigned skip_twins(
-	struct gather *g, const struct flow_query *q, unsigned at, const struct seen *seen)
-{
-	while (at < q->count && seen->slot[seen_at(seen, &q->results[at])] != NULL) {
-		at++;
-		g->matched--;
-	}
-	return at;
-}
-
-// Takes the best of the sorted answers until the reply is full.
-static int merge_top(struct gather *g)
-{
-	unsigned at[WORKERS_MAX + 1] = {0};
-	struct flow_query *recent = &g->queries[g->workers];
-	struct seen seen;
-
-	if (!seen_init(&seen, recent))
-		return -ENOMEM;
-	for (unsigned i = 0; i <= g->workers; i++)
-		g->matched += g->queries[i].matched;
-	while (g->picked_count < g->q.limit) {
-		const struct flow_record *best = NULL;
-		double best_value = 0;
-		unsigned from = 0;
-
-		for (unsigned i = 0; i <= g->workers; i++) {
-			const struct flow_query *q = &g->queries[i];
-			const struct flow_record *r;
-			double v;
-
-			if (i < g->workers)
-				at[i] = skip_twins(g, q, at[i], &seen);
-			if (at[i] >= q->count)
-				continue;
-			r = &q->results[at[i]];
-			v = flow_metric_of(r, q->metric);
-			if (best == NULL || goes_before(g, r, v, best, best_value)) {
-				best = r;
-				best_value = v;
-				from = i;
-			}
-		}
-		if (best == NULL)
-			break;
-		g->picked[g->picked_count++] = best;
-		at[from]++;
-	}
-	free(seen.slot);
-	return 0;
-}
-
-// A page that reaches from the workers into the store: flows that ended in between are shown once.
-static int drop_twins(struct gather *g, unsigned active)
-{
-	unsigned kept = 0;
-	struct seen seen;
-
-	if (active == 0)
-		return 0;
-	if (!seen_init(&seen, &g->queries[g->workers]))
-		return -ENOMEM;
-	for (unsigned i = 0; i < g->picked_count; i++)
-		if (i >= active || seen.slot[seen_at(&seen, g->picked[i])] == NULL)
-			g->picked[kept++] = g->picked[i];
-	g->picked_count = kept;
-	free(seen.slot);
-	return 0;
-}
-
-static void pick_list(struct gather *g, const struct flow_query *q)
-{
-	for (unsigned i = 0; i < q->count; i++)
-		g->picked[g->picked_count++] = &q->results[i];
-	g->next = q->next;
-	if (q->next == UINT32_MAX) {
-		g->source++;
-		g->next = 0;
-	}
-	if (g->source == g->workers && !g->q.ended)
-		g->source++; // past the end
-}
-
-static bool list_wants_workers(const struct gather *g)
-{
-	return g->q.active && g->source < g->workers && g->picked_count < g->q.limit;
-}
-
-// All workers that were to be asked have answered.
-static void gather_finish(struct gather *g)
-{
-	unsigned active = g->picked_count;
-	int rc = 0;
-
-	if (g->q.kind == FLOW_QUERY_LIST) {
-		if (g->source == g->workers && g->picked_count < g->q.limit) {
-			rc = ask_recent(g);
-			if (rc == 0) {
-				pick_list(g, &g->queries[g->workers]);
-				rc = drop_twins(g, active);
-			}
-		}
-	} else if (g->q.ended) {
-		rc = ask_recent(g);
-	}
-	if (rc == 0 && g->q.kind == FLOW_QUERY_TOP)
-		rc = merge_top(g);
-	if (rc < 0) {
-		request_fail(g->request, RPC_INTERNAL_ERROR, "no memory for the answer");
-		g->request = NULL;
-	} else if (g->q.kind == FLOW_QUERY_GET) {
-		finish_get(g);
-	} else {
-		gather_reply(g);
-	}
-}
-
 // --- Running ---
 
 static bool gather_allocate(struct gather *g)
@@ -404,6 +146,11 @@ static bool gather_allocate(struct gather *g)
 	g->records = malloc(records * sizeof(*g->records));
 	g->picked = calloc(g->q.limit, sizeof(*g->picked));
 	return g->queries != NULL && g->records != NULL && g->picked != NULL;
+}
+
+static bool list_wants_workers(const struct gather *g)
+{
+	return g->q.active && g->source < g->workers && g->picked_count < g->q.limit;
 }
 
 static void gather_answered(void *ctx);
@@ -470,7 +217,7 @@ static void gather_answered(void *ctx)
 		gather_free(g);
 	} else {
 		if (g->q.kind == FLOW_QUERY_LIST)
-			pick_list(g, &g->queries[g->source]);
+			gather_pick_list(g, &g->queries[g->source]);
 		if (g->q.kind == FLOW_QUERY_LIST && list_wants_workers(g)) {
 			gather_run(c, g);
 		} else {
@@ -552,8 +299,8 @@ static bool gather_prepare(struct control *c, struct gather *g, struct rpc_call 
 	if (q->app != NULL) {
 		// no application is told apart yet: all flows have app_proto unknown
 		if (strcmp(q->app, "unknown") != 0) {
-			request_fail(request, RPC_INVALID_PARAMS,
-				"app: got '%s', accepts unknown", q->app);
+			request_fail(request, RPC_INVALID_PARAMS, "app: got '%s', accepts unknown",
+				q->app);
 			return false;
 		}
 		g->app_proto = 0;

@@ -26,17 +26,16 @@ struct bufferevent;
 struct event;
 struct evconnlistener;
 
-
 enum {
-	UNDER_WAY_CLIENT_MAX = 128,   // requests of a client, a batch being at most 100
-	UNDER_WAY_MAX = 1024,         // requests of all clients
-	QUERIES_RUNNING_MAX = 4,      // flow queries at the workers
-	QUERIES_WAITING_MAX = 256,    // flow queries that wait for these
-	OUTPUT_LOW = 256 * 1024,      // above this a client's requests are not read
-	OUTPUT_MAX = 8 * 1024 * 1024, // bytes of replies that a client has not read
+	UNDER_WAY_CLIENT_MAX = 128,              // requests of a client, a batch being at most 100
+	UNDER_WAY_MAX = 1024,                    // requests of all clients
+	QUERIES_RUNNING_MAX = 4,                 // flow queries at the workers
+	QUERIES_WAITING_MAX = 256,               // flow queries that wait for these
+	OUTPUT_LOW = 256 * 1024,                 // above this a client's requests are not read
+	OUTPUT_MAX = 8 * 1024 * 1024,            // bytes of replies that a client has not read
 	REPLY_MAX = OUTPUT_MAX - 2 * OUTPUT_LOW, // bytes of a reply
-	OUTPUT_TOTAL_MAX = 64 * 1024 * 1024, // the same, all clients together
-	RECORDS_MAX = 1000,           // records in a reply
+	OUTPUT_TOTAL_MAX = 64 * 1024 * 1024,     // the same, all clients together
+	RECORDS_MAX = 1000,                      // records in a reply
 	CLIENTS_MAX = 1024,
 	FILES_RESERVED = 256, // file descriptors kept for everything but clients
 	REFUSED_MAX = 32,     // refused clients that are left the time to read why
@@ -83,7 +82,7 @@ struct rpc_call {
 	struct batch *batch; // NULL: alone
 	cJSON *id;           // NULL: answered with null, if at all
 	bool wants_reply;    // false: a notification
-	unsigned method;       // enum proto_method
+	unsigned method;     // enum proto_method
 	uint64_t deadline_ns;
 	void *owner; // set while pending
 	void (*abandon)(void *owner);
@@ -117,7 +116,7 @@ struct control {
 	} limits;
 	uint64_t started_ns; // monotonic
 	uint64_t started_wall_ns;
-	uint64_t nonce;      // a cursor of another run is none
+	uint64_t nonce; // a cursor of another run is none
 
 	// server
 	char *socket;
@@ -133,8 +132,8 @@ struct control {
 
 	// sessions and requests
 	struct session_list sessions;
-	unsigned session_count, refused_count;
-	uint64_t output_bytes; // replies that clients have not read, all together
+	unsigned refused_count; // clients that are there but refused
+	uint64_t output_bytes;  // replies that clients have not read, all together
 	struct event *reaper;
 	struct call_list calls;
 	struct event *deadline;
@@ -236,7 +235,7 @@ unsigned write_captures(struct control *, struct json *, const char *name);
 
 int sample_init(struct control *);
 void sample_fini(struct control *);
-void sample_take(struct control *); // once a second
+void sample_take(struct control *);                                  // once a second
 void sample_rates(struct control *, int capture, struct rates *ret); // capture -1: all
 // The baseline of a capture (-1: all) that stats.get subtracts; it may be written to.
 struct counters *sample_baseline(struct control *, const struct capture_status *);
@@ -245,6 +244,9 @@ struct counters *sample_baseline(struct control *, const struct capture_status *
 
 // The array of drops.get: each capture, or one. index -1: all.
 void stats_captures(struct json *, struct workers *, const struct capture_status *, unsigned n);
+uint64_t stats_dropped(const struct counters *); // after receipt, for all reasons
+// The members of reassembly.stats: tcp, ipv4, ipv6.
+void stats_reassembly(struct json *, struct workers *, int capture);
 void stats_malformed(struct json *, struct workers *, int capture);
 void stats_protocols(struct json *, struct workers *, int capture, const struct rates *);
 

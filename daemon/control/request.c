@@ -73,10 +73,11 @@ static void call_unlink(struct rpc_call *call)
 
 static void call_free(struct rpc_call *call)
 {
-	if (call->session != NULL)
-		session_request_ended(call->session);
+	// the batch's answer goes out before its session may be found to be at its end
 	if (call->batch != NULL)
 		batch_unref(call->batch);
+	if (call->session != NULL && !call->session->dead)
+		session_request_ended(call->session);
 	cJSON_Delete(call->id);
 	free(call);
 }
@@ -129,8 +130,8 @@ static void check_reply(const struct rpc_call *call, const struct json *result)
 	cJSON *json = cJSON_ParseWithLength(result->text, result->size);
 	char error[512] = "not JSON";
 
-	if (json == NULL ||
-		proto_check_reply((enum proto_method)call->method, json, error, sizeof(error)) < 0) {
+	if (json == NULL || proto_check_reply((enum proto_method)call->method, json, error,
+				    sizeof(error)) < 0) {
 		call->control->count[COUNT_replies_off_type]++;
 		log_error("reply of %s is not of its type: %s", proto_methods[call->method].name,
 			error);
@@ -154,7 +155,8 @@ void request_reply(struct rpc_call *call, struct json *result)
 	if (result->size > room_for(call)) {
 		call->control->count[COUNT_reply_too_large]++;
 		request_fail(call, RPC_TOO_LARGE,
-			"the answer has %zu bytes, more than a client may leave unread; ask for less "
+			"the answer has %zu bytes, more than a client may leave unread; ask for "
+			"less "
 			"at a time",
 			result->size);
 		return;
@@ -299,8 +301,8 @@ static struct rpc_call *call_new(
 }
 
 // Checks that come before the parameters. Returns 0 or an error code with error set.
-static int call_admit(struct rpc_call *call, const struct rpc_request *request,
-	struct rpc_error *error)
+static int call_admit(
+	struct rpc_call *call, const struct rpc_request *request, struct rpc_error *error)
 {
 	struct control *c = call->control;
 	int method;

@@ -96,9 +96,7 @@ static void write_capture(struct json *j, struct workers *workers, const struct 
 	json_uint(j, "packets", v[COUNTER_received]);
 	json_uint(j, "bytes", v[COUNTER_received_bytes]);
 	json_uint(j, "dropped",
-		v[COUNTER_dropped_ring_full] + v[COUNTER_dropped_steer_ring_full] +
-			v[COUNTER_dropped_no_mbuf] + v[COUNTER_dropped_shutdown] + lost.missed +
-			lost.errors + lost.no_mbuf + lost.kernel);
+		stats_dropped(&sum) + lost.missed + lost.errors + lost.no_mbuf + lost.kernel);
 	json_uint(j, "filtered", v[COUNTER_filtered]);
 	json_double(j, "packets_per_second", s->packets_per_second);
 	json_double(j, "bits_per_second", s->bits_per_second);

@@ -67,7 +67,7 @@ static void write_totals(struct json *j, struct control *c, const struct worker_
 static void write_limits(struct json *j, const struct control *c)
 {
 	json_object(j, "clients");
-	json_uint(j, "connected", c->session_count);
+	json_uint(j, "connected", c->count[COUNT_clients]);
 	json_uint(j, "maximum", c->max_clients);
 	json_object_end(j);
 	json_object(j, "limits");

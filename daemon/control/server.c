@@ -89,7 +89,8 @@ static int clear_address(const struct sockaddr_un *address, char *error, size_t 
 		return rc;
 	}
 	if (!S_ISSOCK(st.st_mode)) {
-		snprintf(error, size, "%s is no socket; remove it or choose another --socket", path);
+		snprintf(
+			error, size, "%s is no socket; remove it or choose another --socket", path);
 		return -EEXIST;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -105,7 +106,8 @@ static int clear_address(const struct sockaddr_un *address, char *error, size_t 
 		snprintf(error, size,
 			rc == EACCES || rc == EPERM
 				? "%s belongs to somebody else; choose another --socket"
-				: "another daemon answers on %s; stop it or choose another --socket",
+				: "another daemon answers on %s; stop it or choose another "
+		                  "--socket",
 			path);
 		return rc == EACCES || rc == EPERM ? -rc : -EADDRINUSE;
 	}
@@ -185,8 +187,9 @@ static int passed_socket(int *ret_fd)
 			*ret_fd = fd;
 			found = 1;
 		} else {
-			log_warning("descriptor %d passed by the service manager is not used: it is "
-				    "no listening UNIX stream socket, or not the first",
+			log_warning(
+				"descriptor %d passed by the service manager is not used: it is "
+				"no listening UNIX stream socket, or not the first",
 				fd);
 			close(fd);
 		}
@@ -245,15 +248,16 @@ static void on_connection(struct evconnlistener *listener, evutil_socket_t fd,
 		c->count[COUNT_refused_peer]++;
 		log_info("client uid %u pid %d refused", (unsigned)uid, (int)pid);
 		snprintf(message, sizeof(message),
-			"user %u may not use this daemon; root may, and members of group %.100s (read) "
+			"user %u may not use this daemon; root may, and members of group %.100s "
+		        "(read) "
 			"or %.100s (change)",
 			(unsigned)uid, c->group_read, c->group_admin);
 		refuse(c, fd, RPC_DENIED, message);
-	} else if (c->session_count >= c->max_clients) {
+	} else if (c->count[COUNT_clients] >= c->max_clients) {
 		c->count[COUNT_refused_clients]++;
 		snprintf(message, sizeof(message),
 			"%u clients are connected, as many as are allowed; close one",
-			c->session_count);
+			c->max_clients);
 		refuse(c, fd, RPC_LIMIT, message);
 	} else {
 		session_open(c, fd, access, uid, pid, NULL);
@@ -286,7 +290,8 @@ static void on_accept_error(struct evconnlistener *listener, void *ctx)
 		if (fd >= 0) {
 			c->count[COUNT_refused_files]++;
 			refusal_line(line, sizeof(line), RPC_LIMIT,
-				"the daemon has no file descriptor left; close clients or raise its "
+				"the daemon has no file descriptor left; close clients or raise "
+			        "its "
 				"limit (LimitNOFILE)");
 			refuse_at_once(fd, line);
 		}
@@ -313,7 +318,7 @@ static unsigned clients_by_files(unsigned wanted)
 	if (limit.rlim_cur >= needed)
 		return wanted;
 	wanted = limit.rlim_cur > 2 * FILES_RESERVED ? (unsigned)(limit.rlim_cur - FILES_RESERVED)
-						      : (unsigned)(limit.rlim_cur / 2);
+	                                             : (unsigned)(limit.rlim_cur / 2);
 	log_notice("at most %u clients: the process may open %lu files (LimitNOFILE)", wanted,
 		(unsigned long)limit.rlim_cur);
 	return wanted;

@@ -29,7 +29,7 @@ bool session_is_congested(const struct session *s)
 	size_t unread = unread_bytes(s);
 
 	return unread > OUTPUT_LOW ||
-		(unread > 0 && s->control->output_bytes > OUTPUT_TOTAL_MAX / 2);
+	       (unread > 0 && s->control->output_bytes > OUTPUT_TOTAL_MAX / 2);
 }
 
 void session_kill(struct session *s)
@@ -61,7 +61,7 @@ static void session_free(struct session *s)
 	if (s->refused)
 		c->refused_count--;
 	else
-		c->session_count--;
+		c->count[COUNT_clients]--;
 	c->output_bytes -= unread_bytes(s);
 	evbuffer_remove_cb(bufferevent_get_output(s->bev), on_output_change, c);
 	bufferevent_free(s->bev);
@@ -96,8 +96,12 @@ void sessions_fini(struct control *c)
 
 	while ((s = TAILQ_FIRST(&c->sessions)) != NULL) {
 		// replies that are ready are worth one try
-		if (!s->dead && unread_bytes(s) > 0)
-			evbuffer_write(bufferevent_get_output(s->bev), bufferevent_getfd(s->bev));
+		if (!s->dead && unread_bytes(s) > 0) {
+			struct evbuffer *out = bufferevent_get_output(s->bev);
+
+			evbuffer_unfreeze(out, 1);
+			evbuffer_write(out, bufferevent_getfd(s->bev));
+		}
 		requests_orphan(s);
 		session_free(s);
 	}
@@ -176,11 +180,11 @@ static void session_pause(struct session *s)
 static void session_process(struct session *s)
 {
 	struct evbuffer *in = bufferevent_get_input(s->bev);
-	struct evbuffer_iovec piece;
+	size_t n;
 
 	s->processing = true;
-	while (!s->dead && evbuffer_peek(in, -1, NULL, &piece, 1) > 0) {
-		evbuffer_drain(in, run_lines(s, piece.iov_base, piece.iov_len));
+	while (!s->dead && (n = evbuffer_get_contiguous_space(in)) > 0) {
+		evbuffer_drain(in, run_lines(s, (const char *)evbuffer_pullup(in, (ssize_t)n), n));
 		if (!s->dead && session_is_congested(s)) {
 			session_pause(s);
 			break;
@@ -215,8 +219,8 @@ static void on_write(struct bufferevent *bev, void *ctx)
 		if (!s->ended)
 			bufferevent_enable(bev, EV_READ);
 		session_process(s);
-		gather_pump(s->control);
 	}
+	gather_pump(s->control); // its queries may have waited for this
 	if (!s->dead)
 		close_when_done(s);
 }
@@ -240,8 +244,8 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
 	session_kill(s);
 }
 
-void session_open(struct control *c, int fd, enum access access, uid_t uid, pid_t pid,
-	const char *refusal)
+void session_open(
+	struct control *c, int fd, enum access access, uid_t uid, pid_t pid, const char *refusal)
 {
 	const struct timeval moment = {.tv_sec = 1};
 	const struct timeval patience = {
@@ -276,7 +280,7 @@ void session_open(struct control *c, int fd, enum access access, uid_t uid, pid_
 		bufferevent_set_timeouts(s->bev, &moment, &moment);
 		bufferevent_write(s->bev, refusal, strlen(refusal));
 	} else {
-		c->session_count++;
+		c->count[COUNT_clients]++;
 		bufferevent_set_timeouts(s->bev, NULL, &patience);
 	}
 	bufferevent_enable(s->bev, EV_READ | EV_WRITE);

@@ -10,14 +10,24 @@
 
 // --- drops.get ---
 
-static void write_dropped(struct json *j, uint64_t ring_full, uint64_t steer_ring_full,
-	uint64_t no_mbuf, uint64_t shutdown)
+static const char dropped[] = "dropped_"; // how the names of drop counters begin
+
+uint64_t stats_dropped(const struct counters *sum)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		if (strncmp(counter_table[i].name, dropped, sizeof(dropped) - 1) == 0)
+			n += sum->value[i];
+	return n;
+}
+
+static void write_dropped(struct json *j, const struct counters *sum)
 {
 	json_object(j, "dropped");
-	json_uint(j, "ring_full", ring_full);
-	json_uint(j, "steer_ring_full", steer_ring_full);
-	json_uint(j, "no_mbuf", no_mbuf);
-	json_uint(j, "shutdown", shutdown);
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		if (strncmp(counter_table[i].name, dropped, sizeof(dropped) - 1) == 0)
+			json_uint(j, counter_table[i].name + sizeof(dropped) - 1, sum->value[i]);
 	json_object_end(j);
 }
 
@@ -36,8 +46,12 @@ static void write_queues(struct json *j, struct workers *workers, int capture)
 		json_uint(j, "received", q->received);
 		json_uint(j, "processed", q->processed);
 		json_uint(j, "filtered", q->filtered);
-		write_dropped(j, q->dropped_ring_full, q->dropped_steer_ring_full,
-			q->dropped_no_mbuf, q->dropped_shutdown);
+		json_object(j, "dropped");
+		json_uint(j, "ring_full", q->dropped_ring_full);
+		json_uint(j, "steer_ring_full", q->dropped_steer_ring_full);
+		json_uint(j, "no_mbuf", q->dropped_no_mbuf);
+		json_uint(j, "shutdown", q->dropped_shutdown);
+		json_object_end(j);
 		json_object_end(j);
 	}
 	json_array_end(j);
@@ -64,8 +78,7 @@ void stats_captures(
 		json_uint(j, "received", v[COUNTER_received]);
 		json_uint(j, "processed", v[COUNTER_processed]);
 		json_uint(j, "filtered", v[COUNTER_filtered]);
-		write_dropped(j, v[COUNTER_dropped_ring_full], v[COUNTER_dropped_steer_ring_full],
-			v[COUNTER_dropped_no_mbuf], v[COUNTER_dropped_shutdown]);
+		write_dropped(j, &sum);
 		json_object(j, "device");
 		json_uint(j, "missed", lost.missed);
 		json_uint(j, "errors", lost.errors);
@@ -96,7 +109,7 @@ void stats_malformed(struct json *j, struct workers *workers, int capture)
 static double per_second(const struct rates *r, uint64_t now, uint64_t before)
 {
 	return r == NULL || r->seconds <= 0 || now < before ? 0
-							     : (double)(now - before) / r->seconds;
+	                                                    : (double)(now - before) / r->seconds;
 }
 
 void stats_protocols(
@@ -128,6 +141,34 @@ void stats_protocols(
 		json_object_end(j);
 	}
 	json_array_end(j);
+}
+
+// --- Reassembly ---
+
+// Counters of the protocols that put something together are sections of their own; in their names
+// the protocol comes first.
+void stats_reassembly(struct json *j, struct workers *workers, int capture)
+{
+	static const char *const protocols[] = {"tcp", "ipv4", "ipv6"};
+	struct counters sum;
+
+	memset(&sum, 0, sizeof(sum));
+	captures_counters(workers, capture, -1, &sum);
+	for (unsigned p = 0; p < sizeof(protocols) / sizeof(protocols[0]); p++) {
+		size_t n = strlen(protocols[p]);
+
+		json_object(j, protocols[p]);
+		for (unsigned i = 0; i < COUNTER_COUNT; i++) {
+			const char *name = counter_table[i].name;
+
+			if (strcmp(counter_table[i].section, protocols[p]) != 0)
+				continue;
+			if (strncmp(name, protocols[p], n) == 0 && name[n] == '_')
+				name += n + 1;
+			json_uint(j, name, sum.value[i]);
+		}
+		json_object_end(j);
+	}
 }
 
 // --- The stats event ---
@@ -164,15 +205,6 @@ static const struct {
 	{"teredo", PROTOCOL_TEREDO},
 };
 
-static uint64_t malformed_packets(const struct counters *sum)
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < EVENT_COUNT; i++)
-		n += sum->event[i];
-	return n;
-}
-
 static void write_decoder(struct json *j, const struct counters *sum)
 {
 	uint64_t pkts = sum->value[COUNTER_processed], bytes = sum->value[COUNTER_processed_bytes];
@@ -181,7 +213,6 @@ static void write_decoder(struct json *j, const struct counters *sum)
 	json_uint(j, "pkts", pkts);
 	json_uint(j, "bytes", bytes);
 	json_uint(j, "avg_pkt_size", pkts > 0 ? bytes / pkts : 0);
-	json_uint(j, "invalid", malformed_packets(sum));
 	for (unsigned i = 0; i < sizeof(eve_protocols) / sizeof(eve_protocols[0]); i++)
 		json_uint(j, eve_protocols[i].eve, sum->protocol_pkts[eve_protocols[i].id]);
 	json_uint(j, "unknown_ethertype", sum->event[EVENT_unknown_ethertype]);
@@ -276,6 +307,9 @@ static void write_event(struct workers *workers, struct export *export, uint64_t
 	json_uint(j, "schema", 1);
 	stats_captures(j, workers, captures, n);
 	stats_protocols(j, workers, -1, rates);
+	json_object(j, "reassembly");
+	stats_reassembly(j, workers, -1);
+	json_object_end(j);
 	stats_malformed(j, workers, -1);
 	write_counters(j, workers);
 	write_export(j, export);
