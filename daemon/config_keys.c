@@ -3,6 +3,8 @@
 // command-line option. Data only, but for the checks of texts that have a form of their own.
 #include "config_keys.h"
 
+#include "capture.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -68,18 +70,12 @@ static int check_name(const char *text, char *error, size_t size)
 	return 0;
 }
 
+// What the sources themselves make of it: their message names what is accepted for its part.
 static int check_source(const char *text, char *error, size_t size)
 {
-	static const char *const kinds[] = {"pcap:", "afpacket:", "afxdp:", "pci:", "vdev:"};
+	struct capture_source source;
 
-	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		size_t n = strlen(kinds[i]);
-
-		if (strncmp(text, kinds[i], n) == 0 && text[n] != '\0' && text[n] != ',')
-			return 0;
-	}
-	snprintf(error, size, "'%s' is not a source", text);
-	return -EINVAL;
+	return capture_source_parse(text, &source, error, size) == 0 ? 0 : -EINVAL;
 }
 
 static const struct config_key group_keys[] = {
@@ -113,11 +109,14 @@ static const struct config_key capture_keys[] = {
 		.min = 1,
 		.max = 4199,
 		.check = check_source,
-		.accepted = "pcap:FILE, afpacket:INTERFACE, afxdp:INTERFACE, pci:ADDRESS or "
-			    "vdev:NAME,ARGUMENTS, with options after a comma",
-		.about = "Where the packets come from. Options: queues=N, snaplen=N, "
-			 "promisc=on|off; "
-			 "files also speed=max|1x|2x and loop=N."},
+		.accepted = "a source such as pcap:FILE or afpacket:INTERFACE",
+		.about = "Where the packets come from: pcap:FILE, afpacket:INTERFACE, "
+                         "afxdp:INTERFACE, "
+			 "pci:ADDRESS or vdev:NAME,ARGUMENTS. Options after a comma: "
+                         "snaplen=BYTES; for "
+			 "files speed=max|1x|2x and loop=N; for the others queues=N and "
+                         "promisc=on|off; "
+			 "for afpacket buffer=MIB."},
 	{.name = "name",
 		.kind = CONFIG_TEXT,
 		MEMBER(config_capture, name),
@@ -238,7 +237,7 @@ static const struct config_key defrag_policy_keys[] = {
 		.value = DEFRAG_FIRST,
 		.about = "Which bytes count where fragments of an IPv4 datagram overlap with "
 			 "different content: those that came first or last, those that BSD, Linux "
-                         "or "
+			 "or "
 			 "Windows would take, or none (drop: the datagram is given up)."},
 	{.name = "ipv6",
 		.kind = CONFIG_CHOICE,

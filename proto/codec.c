@@ -353,7 +353,7 @@ static size_t path_push(struct check *c, const char *name, int index)
 {
 	size_t before = c->path_size, room = sizeof(c->path) - before;
 	int n = name != NULL ? snprintf(c->path + before, room, "%s%s", before > 0 ? "." : "", name)
-			     : snprintf(c->path + before, room, "[%d]", index);
+	                     : snprintf(c->path + before, room, "[%d]", index);
 
 	c->path_size = (size_t)n < room ? before + (size_t)n : sizeof(c->path) - 1;
 	return before;

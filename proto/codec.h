@@ -66,13 +66,13 @@ struct proto_param {
 	bool has_default;
 	bool has_flag;
 	enum proto_format format;
-	double minimum, maximum;	 // numbers
+	double minimum, maximum;         // numbers
 	unsigned min_length, max_length; // text, bytes
-	const char *const *names;	 // enumerations
-	double default_number;		 // also bool (0, 1) and enumerations (index)
+	const char *const *names;        // enumerations
+	double default_number;           // also bool (0, 1) and enumerations (index)
 	const char *default_text;
 	size_t offset, has_offset; // in the method's struct
-	const char *accepts;	   // in words
+	const char *accepts;       // in words
 	const char *help;
 };
 

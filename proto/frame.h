@@ -13,8 +13,8 @@
 
 enum {
 	FRAME_REQUEST_MAX = 65536, // bytes of a request without its newline
-	FRAME_DEPTH_MAX = 64,	   // nesting of a request
-	RPC_BATCH_MAX = 100,	   // requests in a batch
+	FRAME_DEPTH_MAX = 64,      // nesting of a request
+	RPC_BATCH_MAX = 100,       // requests in a batch
 };
 
 // --- Bytes to lines ---
@@ -44,8 +44,8 @@ int frame_next(
 // --- A line to requests ---
 
 struct rpc_batch {
-	cJSON *json;	   // owns what requests point to
-	bool is_batch;	   // an array: the answer is an array too
+	cJSON *json;       // owns what requests point to
+	bool is_batch;     // an array: the answer is an array too
 	const cJSON *next; // iterator
 };
 

@@ -61,6 +61,13 @@ def load(path):
             raise ContractError('%s: %s' % (os.path.basename(path), x))
 
 
+def for_cli(p):
+    """A parameter as an option: with the command's own words, and then without the method's default."""
+    if 'help' not in p['cli']:
+        return p
+    return {k: p['cli']['help'] if k == 'description' else v for k, v in p.items() if k != 'default'}
+
+
 # --- The contract, read and checked ---
 
 class Contract:
@@ -145,7 +152,7 @@ class Contract:
                  .get(kind, isinstance(d, (int, float)) and lo <= d <= hi), where, 'default is not of its type')
         cli = p.get('cli')
         if cli:
-            keys(cli, where, (), ('flag', 'short', 'positional', 'metavar', 'complete'))
+            keys(cli, where, (), ('flag', 'short', 'positional', 'metavar', 'complete', 'help'))
             need(('flag' in cli) != bool(cli.get('positional')), where, 'is either a flag or positional')
             need(cli.get('complete', 'file') in COMPLETE, where, 'unknown completion')
             need(kind in ('bool', 'enum') or 'metavar' in cli, where, 'lacks a metavar')
@@ -184,7 +191,7 @@ class Contract:
                 cmd = dict(m['cli'])
                 cmd['method'] = m
                 cmd.setdefault('description', m['description'])
-                cmd['args'] = [p for p in m['params'] if 'cli' in p] + [dict(o, local=True) for o in cmd.get('options', [])]
+                cmd['args'] = [for_cli(p) for p in m['params'] if 'cli' in p] + [dict(o, local=True) for o in cmd.get('options', [])]
                 need(cmd['command'] not in found, m['name'], 'command occurs twice')
                 found[cmd['command']] = cmd
         for cmd in c['commands']:

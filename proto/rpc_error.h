@@ -7,7 +7,7 @@
 enum { RPC_ERROR_MESSAGE_MAX = 480 };
 
 struct rpc_error {
-	int code;	    // enum rpc_code, or what a daemon of another version says; 0: no error
+	int code;           // enum rpc_code, or what a daemon of another version says; 0: no error
 	char parameter[64]; // with RPC_INVALID_PARAMS: which one, else ""
 	char message[RPC_ERROR_MESSAGE_MAX]; // valid UTF-8
 };

@@ -56,10 +56,10 @@ enum tunnel_type {
 enum layer_flag {
 	LAYER_FRAGMENT = 1 << 0, // has MF, an offset, or an IPv6 fragment header that is not atomic
 	LAYER_FIRST_FRAGMENT = 1 << 1, // offset 0
-	LAYER_L4 = 1 << 2,             // the L4 header was read: payload_* and, for TCP, tcp are valid
-	LAYER_ICMP_ONE_WAY = 1 << 3,   // ICMP type without counterpart (Community ID 1.0)
-	LAYER_TUNNEL_ID = 1 << 4,      // tunnel_id is set
-	LAYER_TCP_TIMESTAMP = 1 << 5,  // tcp.ts_val and tcp.ts_ecr are set
+	LAYER_L4 = 1 << 2, // the L4 header was read: payload_* and, for TCP, tcp are valid
+	LAYER_ICMP_ONE_WAY = 1 << 3,  // ICMP type without counterpart (Community ID 1.0)
+	LAYER_TUNNEL_ID = 1 << 4,     // tunnel_id is set
+	LAYER_TCP_TIMESTAMP = 1 << 5, // tcp.ts_val and tcp.ts_ecr are set
 	LAYER_TCP_WSCALE = 1 << 6,
 	LAYER_TCP_MSS = 1 << 7,
 };
@@ -116,8 +116,9 @@ struct packet {
 	uint64_t now_ns; // the capture's clock at this packet: never goes back (see capture_clock)
 	uint64_t seq;    // number within its capture, from 1
 	struct rte_mbuf *mbuf; // holds data, or NULL
-	struct chunk *chunk;   // holds data, or NULL; exactly one of the two is set
-	uint16_t capture;      // index of the capture
+	struct chunk *
+		chunk; // holds data, or NULL; one of the two is set, but for the accounting of fragments, which has no bytes
+	uint16_t capture; // index of the capture
 	uint16_t queue;
 	uint16_t link; // enum link_type
 	uint8_t flags; // enum packet_flag

@@ -259,6 +259,7 @@ static int join_queues(struct capture *c, struct afpacket *a)
 	struct sock_fprog program = {.len = 1, .filter = &refuse_all};
 	uint32_t group = (uint32_t)(PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID) << 16;
 	socklen_t length = sizeof(group);
+	int none = 0;
 
 	for (unsigned i = 0; i < c->queues; i++)
 		if (setsockopt(pcap_fileno(a->queues[i].pcap), SOL_SOCKET, SO_ATTACH_FILTER,
@@ -278,8 +279,8 @@ static int join_queues(struct capture *c, struct afpacket *a)
 		kernel_drops(&a->queues[i]);
 	}
 	for (unsigned i = 0; i < c->queues; i++)
-		if (setsockopt(pcap_fileno(a->queues[i].pcap), SOL_SOCKET, SO_DETACH_FILTER, NULL,
-			    0) != 0)
+		if (setsockopt(pcap_fileno(a->queues[i].pcap), SOL_SOCKET, SO_DETACH_FILTER, &none,
+			    sizeof(none)) != 0)
 			return -errno;
 	return 0;
 }

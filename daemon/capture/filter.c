@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Capture filters: libpcap compiles the text for a link type, rte_bpf makes machine code of it, and a
-// burst is matched at a few nanoseconds a packet. What rte_bpf cannot run, or could not run safely
-// (filter_bounds.c), is run by libpcap's interpreter; so is everything where EAL was not started,
-// since rte_bpf_convert allocates from EAL's heap.
+// Capture filters: libpcap compiles the text for a link type, rte_bpf makes machine code of it
+// (filter_translate.c), and a burst is matched at a few nanoseconds a packet. What rte_bpf cannot run,
+// or could not run safely (filter_bounds.c), is run by libpcap's interpreter. None of this needs EAL.
 #include "filter.h"
 
 #include <errno.h>
+#include <linux/filter.h> // the kernel's additions; before libpcap's version of the rest
 #include <pcap/pcap.h>
 #include <rte_bpf.h>
-#include <rte_lcore.h>
-#include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,23 +55,18 @@ uint16_t link_from_dlt(int dlt)
 	return dlt < 0 || dlt > UINT16_MAX ? UINT16_MAX : (uint16_t)dlt;
 }
 
-// Machine code where it can be had. Failing is no error: the classic program is run then.
-static void program_translate(struct program *p)
+// inbound, outbound, ifindex: libpcap compiles them to loads that the kernel alone answers; here they
+// would silently never match.
+static bool asks_kernel(const struct bpf_program *p)
 {
-	struct rte_bpf_prm *prm;
-	struct rte_bpf_jit jit = {0};
+	for (unsigned i = 0; i < p->bf_len; i++) {
+		const struct bpf_insn *insn = &p->bf_insns[i];
 
-	if (rte_lcore_count() == 0) // EAL was not started
-		return;
-	if (!filter_is_bounded(p->classic.bf_insns, p->classic.bf_len))
-		return;
-	prm = rte_bpf_convert(&p->classic);
-	if (prm == NULL)
-		return;
-	p->bpf = rte_bpf_load(prm);
-	rte_free(prm);
-	if (p->bpf != NULL && rte_bpf_get_jit(p->bpf, &jit) == 0)
-		p->jit = jit.func;
+		if (BPF_CLASS(insn->code) == BPF_LD && BPF_MODE(insn->code) == BPF_ABS &&
+			insn->k - (uint32_t)SKF_AD_OFF < SKF_AD_MAX)
+			return true;
+	}
+	return false;
 }
 
 static int program_compile(
@@ -92,13 +85,22 @@ static int program_compile(
 	if (r < 0)
 		return r;
 	p->is_compiled = true;
+	if (asks_kernel(&p->classic)) {
+		pcap_freecode(&p->classic);
+		p->is_compiled = false;
+		return capture_fail(-EINVAL, error, size,
+			"filter '%.*s': it asks for a packet's direction or interface, which "
+			"filters "
+			"do not see here",
+			FILTER_TEXT_SHOWN, text);
+	}
 	for (unsigned i = 0; i < p->classic.bf_len; i++) {
 		unsigned code = p->classic.bf_insns[i].code;
 
 		p->uses_wire_length |= code == (BPF_LD | BPF_W | BPF_LEN) ||
 				       code == (BPF_LDX | BPF_W | BPF_LEN);
 	}
-	program_translate(p);
+	p->bpf = filter_translate(&p->classic, &p->jit); // NULL is no error: the classic one is run
 	return 0;
 }
 
@@ -118,7 +120,7 @@ int filter_new(const char *text, uint16_t link, struct filter **ret, char *error
 	}
 	f->count = 1;
 	f->last = &f->programs[0];
-	if (rte_lcore_count() > 0 && f->last->jit == NULL)
+	if (f->last->jit == NULL)
 		log_info("filter '%s' cannot be made machine code: %s runs it", text,
 			f->last->bpf != NULL ? "rte_bpf's interpreter" : "libpcap's interpreter");
 	*ret = f;

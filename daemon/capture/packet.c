@@ -10,7 +10,7 @@ void packet_ref(const struct packet *p, unsigned count)
 {
 	if (p->chunk != NULL)
 		chunk_ref(p->chunk, (int)count);
-	else
+	else if (p->mbuf != NULL) // accounting of a fragment has no bytes
 		rte_mbuf_refcnt_update(p->mbuf, (int16_t)count);
 }
 

@@ -42,6 +42,20 @@ static inline uint64_t port_clock_ns(const struct port_clock *c, uint64_t ticks)
 	return c->anchor_ns + (uint64_t)(int64_t)since;
 }
 
+// AF_XDP sockets of this process. net_af_xdp never closes those of its queues, which keeps the
+// interface's queues bound: it could not be captured a second time. So they are noted at open and
+// closed after removal.
+struct port_sockets {
+	unsigned count;
+	int fds[256];
+};
+void port_sockets_list(struct port_sockets *ret);
+void port_sockets_since(const struct port_sockets *before, struct port_sockets *ret);
+void port_sockets_close(const struct port_sockets *);
+// The kernel lets go of a closed socket's queue some time later: waits a little and returns true as
+// long as that may be why a queue is busy.
+bool port_sockets_wait(void);
+
 // A device and its port, configured and started.
 struct port_device {
 	char bus[8];
@@ -55,6 +69,8 @@ struct port_device {
 	uint64_t timestamp_flag;
 	unsigned if_index; // network interface behind it, 0: none
 	struct rte_mempool *pool;
+	bool keeps_mbufs;	     // the driver does not give all back
+	struct port_sockets sockets; // that the driver will leave open
 };
 
 // Adds (or finds) the device of a source and starts its port. Returns 0 or a negative errno with a

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_bus_pci.h>
 #include <rte_dev.h>
@@ -29,6 +28,7 @@ enum {
 	PORT_POOL_CACHE = 256,
 	PORT_MTU_MAX = 9600, // jumbo frames
 	PORT_DRAIN_BURSTS = 1024,
+	PORT_XDP_TRIES = 20,
 	RSS_KEY_MAX = 255,
 };
 
@@ -92,9 +92,8 @@ static int explain_add(const struct port_device *d, const struct capture_source 
 		return capture_fail(r, error, size,
 			"AF_XDP on %s failed: %s; it needs root or CAP_NET_RAW, CAP_NET_ADMIN and "
 			"CAP_BPF, "
-			"an interface that is up and has that many queues, and works on an "
-			"interface once a "
-			"run: afpacket:%s always does",
+			"an interface that is up and has that many queues; afpacket:%s works on "
+			"any",
 			s->target, strerror(-r), s->target);
 	if (r == -EEXIST)
 		return capture_fail(r, error, size,
@@ -104,7 +103,8 @@ static int explain_add(const struct port_device *d, const struct capture_source 
 	return capture_fail(r, error, size,
 		"DPDK could not make device %s%s%s: %s; is that a vdev driver's name, and are its "
 		"arguments right? (--log-level debug shows what the driver says)",
-		d->name, args[0] != 0 ? " with " : "", args, strerror(-r));
+		d->name, args[0] != 0 ? " with " : "", args,
+		r == -1 ? "the driver refused" : strerror(-r)); // many drivers just say -1
 }
 
 static int add_device(struct port_device *d, const struct capture_source *s, unsigned queues,
@@ -300,6 +300,8 @@ static int start_port(struct port_device *d, const struct capture_source *s,
 	r = first < 0 ? first : r < 0 ? r : -ENOTSUP;
 	if (error[0] != 0)
 		return r;
+	if (s->kind == CAPTURE_AFXDP)
+		return explain_add(d, s, r, "", error, size);
 	return capture_fail(r, error, size, "device %s does not start with %u queues: %s", d->name,
 		d->queues, strerror(-r));
 }
@@ -325,30 +327,46 @@ static unsigned choose_queues(const struct capture_source *s, const struct captu
 	return RTE_MIN(s->queues, workers);
 }
 
-int port_device_open(struct port_device *d, const struct capture_source *s,
+static int try_open(struct port_device *d, const struct capture_source *s,
 	const struct capture_options *o, char *error, size_t size)
 {
-	struct rte_eth_dev_info info;
 	unsigned queues = choose_queues(s, o);
+	struct rte_eth_dev_info info;
+	struct port_sockets before;
 	int r;
 
 	*d = (struct port_device){.timestamp_offset = -1};
-	if (rte_lcore_count() == 0)
-		return capture_fail(-ENOTSUP, error, size, "ports need DPDK's EAL to be started");
+	port_sockets_list(&before);
 	r = add_device(d, s, queues, error, size);
 	if (r == 0)
 		r = rte_eth_dev_info_get(d->port, &info);
 	if (r == 0) {
 		d->queues = (uint16_t)RTE_MIN(queues, (unsigned)RTE_MAX(info.max_rx_queues, 1));
 		d->if_index = s->kind == CAPTURE_PCI ? 0 : info.if_index;
+		d->keeps_mbufs = strcmp(info.driver_name, "net_af_xdp") == 0;
 		r = start_port(d, s, o, error, size);
+		port_sockets_since(&before, &d->sockets);
 	}
-	if (r < 0) {
+	if (r < 0)
 		port_device_close(d);
-		return r;
-	}
-	set_promiscuous(d, s);
-	return 0;
+	return r;
+}
+
+int port_device_open(struct port_device *d, const struct capture_source *s,
+	const struct capture_options *o, char *error, size_t size)
+{
+	unsigned tries = 0;
+	int r;
+
+	if (rte_lcore_count() == 0)
+		return capture_fail(-ENOTSUP, error, size, "ports need DPDK's EAL to be started");
+	do
+		r = try_open(d, s, o, error, size);
+	while (r < 0 && s->kind == CAPTURE_AFXDP && ++tries < PORT_XDP_TRIES &&
+		port_sockets_wait());
+	if (r == 0)
+		set_promiscuous(d, s);
+	return r;
 }
 
 // Packets that no worker took any more: some drivers (net_ring) would keep their mbufs.
@@ -382,8 +400,11 @@ void port_device_close(struct port_device *d)
 		r = rte_eal_hotplug_remove(d->bus, d->name);
 	if (r < 0)
 		log_warning("device %s cannot be removed: %s", d->name, strerror(-r));
-	// Memory that somebody may still write to is better lost than freed.
-	if (d->pool != NULL && (r < 0 || rte_mempool_in_use_count(d->pool) != 0))
+	port_sockets_close(&d->sockets);
+	// Memory that somebody may still write to is better lost than freed. AF_XDP's fill rings are gone
+	// with their sockets; the buffers in them are not handed back.
+	if (d->pool != NULL &&
+		(r < 0 || (!d->keeps_mbufs && rte_mempool_in_use_count(d->pool) != 0)))
 		log_warning("device %s: %u packet buffers did not come back: kept", d->name,
 			rte_mempool_in_use_count(d->pool));
 	else

@@ -8,8 +8,8 @@
 #include "decoder.h"
 
 enum {
-	HEADERS_MAX = 64,   // steps of the loop: bounds what a frame full of tags can cost
-	PREFETCH_AHEAD = 6, // packets
+	HEADERS_MAX = 64,    // steps of the loop: bounds what a frame full of tags can cost
+	PREFETCH_AHEAD = 14, // packets: what it takes to hide memory at about 15 ns a packet
 };
 
 struct ip_layer *decoder_layer(struct decoder *d)
@@ -80,6 +80,7 @@ void decode_slow(const struct decode_config *config, struct packet *p)
 	p->vlan_count = 0;
 	if (p->flags & PACKET_VLAN_STRIPPED) { // the source left its tag's id in vlan[0]
 		p->vlan_count = 1;
+		p->vlan[0] &= 0xfff;
 		p->protocols = PROTOCOL_BIT(VLAN);
 	}
 	next = decode_link(&d);
@@ -92,7 +93,7 @@ void decode_slow(const struct decode_config *config, struct packet *p)
 	}
 }
 
-// Header bytes n of a frame, as far as the short cut has come.
+// Where the short cut has come to.
 struct fast {
 	const uint8_t *at; // L4 header
 	uint32_t off;	   // of it
@@ -282,15 +283,22 @@ static inline bool decode_fast(struct packet *p)
 	return true;
 }
 
+// Two cache lines: TCP's timestamps lie behind the first. A prefetch of nothing harms nothing.
+static inline void prefetch_frame(const struct packet *p)
+{
+	__builtin_prefetch(p->data);
+	__builtin_prefetch((const void *)((uintptr_t)p->data + 64));
+}
+
 void decode_burst(const struct decode_config *config, struct packet *pkts, unsigned n)
 {
 	unsigned ahead = n < PREFETCH_AHEAD ? n : PREFETCH_AHEAD;
 
 	for (unsigned i = 0; i < ahead; i++)
-		__builtin_prefetch(pkts[i].data);
+		prefetch_frame(&pkts[i]);
 	for (unsigned i = 0; i < n; i++) {
 		if (i + PREFETCH_AHEAD < n)
-			__builtin_prefetch(pkts[i + PREFETCH_AHEAD].data);
+			prefetch_frame(&pkts[i + PREFETCH_AHEAD]);
 		if (config->verify_checksum || !decode_fast(&pkts[i]))
 			decode_slow(config, &pkts[i]);
 	}

@@ -34,7 +34,6 @@ enum decode_next {
 enum {
 	ETHERTYPE_IPV4 = 0x0800,
 	ETHERTYPE_ARP = 0x0806,
-	ETHERTYPE_TRILL = 0x22f3,
 	ETHERTYPE_ETHERNET = 0x6558, // transparent Ethernet bridging
 	ETHERTYPE_RARP = 0x8035,
 	ETHERTYPE_VLAN = 0x8100,

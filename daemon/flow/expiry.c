@@ -4,6 +4,9 @@
 // active timeout, whichever comes first. flow_resolve() applies that, be it because the next packet came,
 // because the wheel came by, or because the capture ended; so when somebody looks changes nothing.
 //
+// A closed flow only waits for late packets. Its part is not cut while it waits, so that what is written
+// last says how it closed; a late packet beyond the part's end does cut it.
+//
 // The wheel of a capture has a slot for each second, a list of flows each. A flow is put where it would
 // end if nothing more came; when its slot is due it is looked at, and put further on if more did come.
 #include "clock.h"
@@ -28,6 +31,17 @@ uint64_t flow_timeout(const struct flow_table *t, const struct flow_hot *h)
 	default:
 		return t->config.other_ns;
 	}
+}
+
+// Before anything more comes: a handshake's end changes the timeout, and moves no flow in the wheel.
+static uint64_t shortest_timeout(const struct flow_table *t, const struct flow_hot *h)
+{
+	uint64_t timeout = flow_timeout(t, h);
+
+	if (flow_proto_of(h) == 6 && !(h->state & FLOW_CLOSED) &&
+		t->config.tcp_established_ns < timeout)
+		return t->config.tcp_established_ns;
+	return timeout;
 }
 
 static uint64_t idle_at(const struct flow_table *t, const struct flow_hot *h)
@@ -69,13 +83,13 @@ void flow_wheel_insert(struct flow_table *t, uint32_t i, uint64_t now_ns)
 	const struct flow_hot *h = &t->hot[i];
 	uint16_t capture = flow_capture_of(h);
 	struct flow_capture_state *c = &t->capture[capture];
-	uint64_t idle = idle_at(t, h);
-	uint64_t full = t->cold[i].part_open && t->config.active_ns != 0
-	                        ? t->cold[i].part_now_ns + t->config.active_ns
-	                        : UINT64_MAX;
-	uint64_t due = (idle < full ? idle : full) / NSEC_PER_S + 1;
-	uint64_t base = now_ns / NSEC_PER_S;
+	uint64_t idle = h->last_now_ns + shortest_timeout(t, h), full = UINT64_MAX;
+	uint64_t due, base = now_ns / NSEC_PER_S;
 
+	if ((t->cold[i].marks & FLOW_PART_OPEN) && t->config.active_ns != 0 &&
+		!(h->state & FLOW_CLOSED))
+		full = t->cold[i].part_now_ns + t->config.active_ns;
+	due = (idle < full ? idle : full) / NSEC_PER_S + 1;
 	if (!c->ticking) {
 		c->tick = base;
 		c->ticking = true;
@@ -97,7 +111,7 @@ void flow_part_begin(struct flow_table *t, uint32_t i, uint64_t now_ns)
 
 	c->part_now_ns = now_ns;
 	c->part_no++;
-	c->part_open = 1;
+	c->marks |= FLOW_PART_OPEN;
 	// One unit early at most: the exact time is looked at then.
 	t->hot[i].part_q = (uint32_t)((now_ns + t->config.active_ns) >> FLOW_PART_SHIFT);
 }
@@ -116,7 +130,7 @@ void flow_finish(struct flow_table *t, uint32_t i, enum flow_end end)
 }
 
 // The flow goes on; what it counts begins anew with its next packet.
-static void end_part(struct flow_table *t, uint32_t i)
+void flow_part_end(struct flow_table *t, uint32_t i)
 {
 	struct flow_hot *h = &t->hot[i];
 	struct flow_cold *c = &t->cold[i];
@@ -127,25 +141,27 @@ static void end_part(struct flow_table *t, uint32_t i)
 
 		h->bytes[d] = 0;
 		h->pkts[d] = 0;
+		h->tcp_flags[d] = 0;
 		s->size_mean = s->size_m2 = s->iat_mean = s->iat_m2 = 0;
 		s->size_m3 = s->iat_m3 = 0;
 	}
 	c->response_sum_ns = 0;
 	c->response_samples = 0;
-	c->part_open = 0;
+	c->marks &= (uint16_t)~FLOW_PART_OPEN;
 	// The sequence of the first packets is the flow's, not the part's.
 	c->splt_count = 0;
 	h->bits |= FLOW_SPLT_FULL;
 	h->part_q = UINT32_MAX / 2 + (uint32_t)(h->last_now_ns >> FLOW_PART_SHIFT); // far away
 }
 
-bool flow_resolve(struct flow_table *t, uint32_t i, uint64_t now_ns)
+bool flow_resolve(struct flow_table *t, uint32_t i, uint64_t now_ns, bool is_packet)
 {
 	const struct flow_hot *h = &t->hot[i];
 	uint64_t idle = idle_at(t, h), full = part_full_at(t, i);
+	bool is_kept = (h->state & FLOW_CLOSED) && !(is_packet && idle > now_ns);
 
-	if (full <= now_ns && full < idle)
-		end_part(t, i);
+	if (full <= now_ns && full < idle && !is_kept)
+		flow_part_end(t, i);
 	if (idle > now_ns)
 		return false;
 	flow_finish(t, i, FLOW_END_IDLE);
@@ -161,7 +177,7 @@ static unsigned drain(struct flow_table *t, uint32_t head, uint64_t now_ns, unsi
 	while (n < budget && (i = t->link[head].next) != head) {
 		__builtin_prefetch(&t->hot[t->link[i].next]);
 		n++;
-		if (flow_resolve(t, i, now_ns))
+		if (flow_resolve(t, i, now_ns, false))
 			continue;
 		flow_wheel_remove(t, i);
 		flow_wheel_insert(t, i, now_ns);
@@ -193,20 +209,16 @@ unsigned flow_expire(struct flow_table *t, uint16_t capture, uint64_t now_ns, un
 
 	if (!c->in_use || !c->ticking)
 		return 0;
+	// After a jump one turn looks at every flow.
+	if (now_tick > c->tick + FLOW_WHEEL_SLOTS)
+		c->tick = now_tick - FLOW_WHEEL_SLOTS;
 	for (;;) {
 		n += drain(t, pending, now_ns, budget - n);
 		if (n >= budget || c->tick >= now_tick)
 			break;
-		// After a whole turn every flow has been looked at.
-		if (++c->walked > FLOW_WHEEL_SLOTS) {
-			c->tick = now_tick;
-			break;
-		}
 		c->tick++;
 		detach(t, flow_wheel_head(t, capture, c->tick % FLOW_WHEEL_SLOTS), pending);
 	}
-	if (c->tick >= now_tick)
-		c->walked = 0;
 	return n;
 }
 
@@ -221,7 +233,7 @@ unsigned flow_capture_end(struct flow_table *t, uint16_t capture, uint64_t now_n
 		uint32_t head = flow_wheel_head(t, capture, slot), i;
 
 		for (; budget > 0 && (i = t->link[head].next) != head; budget--)
-			if (!flow_resolve(t, i, now_ns))
+			if (!flow_resolve(t, i, now_ns, false))
 				flow_finish(t, i, end);
 	}
 	if (c->active == 0 && !keep)

@@ -109,7 +109,7 @@ struct flow_record {
 	uint8_t end;                              // enum flow_end
 	uint8_t tcp_state;                        // enum flow_tcp_state
 	uint8_t midstream;                        // TCP begun without SYN
-	uint8_t direction_guessed;                // by port or first packet only
+	uint8_t direction_guessed;                // turned by port or SYN/ACK, or a SYN came late
 	uint8_t replied;                          // packets in both directions, over all parts
 	uint8_t icmp_type, icmp_code;             // of the first packet to the server
 	uint8_t icmp_reply_type, icmp_reply_code; // of the first packet to the client
@@ -121,7 +121,7 @@ struct flow_record {
 	uint8_t truncated; // a packet of the flow was not captured whole
 	uint8_t unused[3];
 	uint16_t app_proto; // 0: not known
-	// the nearest tunnel (tuple.tunnel_type)
+	// the nearest tunnel (tuple.tunnel_type); ports and protocol as the flow's first packet had them
 	uint32_t tunnel_id;
 	uint8_t tunnel_src[16], tunnel_dst[16];
 	uint16_t tunnel_src_port, tunnel_dst_port;

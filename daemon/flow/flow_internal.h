@@ -43,6 +43,19 @@ enum flow_bit {
 	FLOW_REPLIED = 1 << 7,
 };
 
+// What has been seen of a flow over all its parts. Of two: for canonical direction 0, then 1.
+enum flow_mark {
+	FLOW_SEEN = 1 << 0,
+	FLOW_SEEN_SYN = 1 << 2,
+	FLOW_SEEN_FIN = 1 << 4,
+	FLOW_SEEN_FINS = 3 << 4,
+	FLOW_SYN_TIMED = 1 << 6,       // handshake_at_ns is the SYN's
+	FLOW_SYNACK_TIMED = 1 << 7,    // handshake_at_ns is the SYN/ACK's
+	FLOW_REQUEST_OPEN = 1 << 8,    // request_at_ns waits for its response
+	FLOW_PART_OPEN = 1 << 9,       // the part has begun
+	FLOW_TUNNEL_SWAPPED = 1 << 10, // the tunnel's src is on the server's side
+};
+
 // Why a TCP flow counts as closed, in the upper half of flow_hot.state.
 enum { FLOW_CLOSED_FIN = 0x10, FLOW_CLOSED_RST = 0x20, FLOW_CLOSED = 0x30, FLOW_STATE = 0x0f };
 
@@ -78,7 +91,8 @@ struct flow_cold {
 	uint64_t first_ns;
 	uint64_t max_ns; // latest time, where a later packet went back
 	uint64_t part_now_ns;
-	uint64_t syn_at_ns, synack_at_ns, request_at_ns;
+	uint64_t handshake_at_ns; // of the SYN, then of the SYN/ACK
+	uint64_t request_at_ns;
 	uint64_t response_sum_ns;
 	uint32_t response_samples;
 	uint32_t syn, synack, first_response, response_min, response_max; // compact
@@ -86,7 +100,8 @@ struct flow_cold {
 	uint32_t slot; // bucket * 10 + slot
 	uint32_t tunnel;
 	uint32_t isn[2];
-	uint32_t fin_end[2]; // sequence number behind the FIN
+	uint32_t fin_end[2];  // sequence number behind the FIN
+	uint32_t size_big[2]; // largest frame, where flow_hot.size_max cannot hold it
 	uint16_t window_first[2];
 	uint16_t mss[2];
 	uint8_t wscale[2];
@@ -95,12 +110,13 @@ struct flow_cold {
 	uint8_t splt_count;
 	uint16_t splt_direction; // a bit a packet
 	uint16_t splt_size[FLOW_SPLT_PKTS];
+	uint16_t app_proto;
 	uint32_t splt_dt[FLOW_SPLT_PKTS];
 	uint8_t splt_flags[FLOW_SPLT_PKTS];
-	uint8_t tunnel_swapped; // the tunnel's src is on the server's side
+	uint16_t marks;          // enum flow_mark
+	uint16_t tunnel_port[2]; // of the first packet's outer header, source on the client's side
+	uint8_t tunnel_proto;
 	uint8_t tunnel_depth;
-	uint8_t part_open; // the part has begun
-	uint16_t app_proto;
 };
 _Static_assert(sizeof(struct flow_bucket) * 100 / FLOW_BUCKET_SLOTS / 62 + sizeof(struct flow_hot) +
 			       2 * sizeof(struct flow_stats) + sizeof(struct flow_cold) + 8 <=
@@ -117,8 +133,7 @@ struct flow_tunnel {
 	uint32_t next;
 	uint32_t id;
 	uint8_t src[16], dst[16];
-	uint16_t src_port, dst_port;
-	uint8_t type, version, proto, has_id;
+	uint8_t type, version, has_id;
 };
 
 // A capture as the table knows it. Its wheel: flows by the second in which they must be looked at.
@@ -126,7 +141,6 @@ struct flow_capture_state {
 	struct counters *counters;
 	uint64_t name_hash;
 	uint64_t tick; // all slots up to this second have been looked at
-	unsigned walked;
 	uint32_t active;
 	bool in_use;
 	bool lossless;
@@ -173,14 +187,16 @@ static inline uint32_t flow_compact(uint64_t ns)
 	if (ns < (UINT64_C(1) << 26))
 		return (uint32_t)ns;
 	e = 63 - (unsigned)__builtin_clzll(ns) - 25;
-	return (uint32_t)(e << 26) + (uint32_t)((ns >> e) & ((1u << 25) - 1)) +
-	       (e > 0 ? 1u << 25 : 0);
+	return (uint32_t)(e << 26) | (uint32_t)(ns >> e);
 }
 
 static inline uint64_t flow_expand(uint32_t c)
 {
 	return (uint64_t)(c & ((1u << 26) - 1)) << (c >> 26);
 }
+
+// Third moments of times are kept in a float: in units that do not overflow it.
+#define FLOW_IAT_M3_SCALE 0x1p-60
 
 static inline uint32_t flow_wheel_head(const struct flow_table *t, uint16_t capture, unsigned slot)
 {
@@ -217,10 +233,12 @@ void flow_release(struct flow_table *, uint32_t index); // without a record
 uint64_t flow_timeout(const struct flow_table *, const struct flow_hot *);
 void flow_wheel_insert(struct flow_table *, uint32_t index, uint64_t now_ns);
 void flow_wheel_remove(struct flow_table *, uint32_t index);
-// Ends the flow or its part as far as time says at now_ns. Returns true when the flow is gone.
-bool flow_resolve(struct flow_table *, uint32_t index, uint64_t now_ns);
+// Ends the flow or its part as far as time says at now_ns. is_packet: the flow's next packet has come
+// at now_ns. Returns true when the flow is gone.
+bool flow_resolve(struct flow_table *, uint32_t index, uint64_t now_ns, bool is_packet);
 void flow_finish(struct flow_table *, uint32_t index, enum flow_end);
 void flow_part_begin(struct flow_table *, uint32_t index, uint64_t now_ns);
+void flow_part_end(struct flow_table *, uint32_t index);
 
 // record.c
 void flow_snapshot(const struct flow_table *, uint32_t index, struct flow_record *);

@@ -88,7 +88,7 @@ static uint64_t tunnel_identity(const struct hash_seed *seed, uint64_t outer,
 	const struct ip_layer *around, const struct ip_layer *l)
 {
 	const uint8_t *a = around->src, *b = around->dst;
-	uint64_t id = l->flags & LAYER_TUNNEL_ID ? l->tunnel_id : 0, h;
+	uint64_t id = l->flags & LAYER_TUNNEL_ID ? UINT64_C(1) << 40 | l->tunnel_id : 0, h;
 
 	if (memcmp(a, b, 16) > 0) {
 		a = around->dst;

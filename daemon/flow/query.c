@@ -29,7 +29,8 @@ int flow_query_init(struct flow_query *q)
 	if (q->kind != FLOW_QUERY_TOP)
 		return 0;
 	q->next = 0;
-	q->heap = malloc(sizeof(struct flow_heap) + (q->limit + 1) * sizeof(struct flow_candidate));
+	q->heap = malloc(
+		sizeof(struct flow_heap) + ((size_t)q->limit + 1) * sizeof(struct flow_candidate));
 	if (q->heap == NULL)
 		return -ENOMEM;
 	((struct flow_heap *)q->heap)->count = 0;

@@ -47,15 +47,17 @@ static void direction_of(
 	ret->size_m3 = s->size_m3;
 	ret->iat_mean = s->iat_mean;
 	ret->iat_m2 = s->iat_m2;
-	ret->iat_m3 = s->iat_m3;
+	ret->iat_m3 = s->iat_m3 / FLOW_IAT_M3_SCALE;
 	if (h->pkts[d] > 1) {
 		ret->iat_min_ns = flow_expand(s->iat_min);
 		ret->iat_max_ns = flow_expand(s->iat_max);
 	}
 	ret->size_min = h->size_min[d];
-	ret->size_max = h->size_max[d];
-	ret->window_min = s->window_min;
-	ret->window_max = s->window_max;
+	ret->size_max = h->size_max[d] == UINT16_MAX ? c->size_big[d] : h->size_max[d];
+	if (s->window_min <= s->window_max) {
+		ret->window_min = s->window_min;
+		ret->window_max = s->window_max;
+	}
 	ret->ttl_min = s->ttl_min;
 	ret->ttl_max = s->ttl_max;
 }
@@ -64,18 +66,20 @@ static void times_of(const struct flow_table *t, uint32_t i, struct flow_record 
 {
 	const struct flow_hot *h = &t->hot[i];
 	const struct flow_cold *c = &t->cold[i];
+	bool is_empty = (h->pkts[0] | h->pkts[1]) == 0; // between parts
 	uint64_t last = c->max_ns;
 
 	for (unsigned d = 0; d < 2; d++)
-		if ((h->pkts[d] > 0 || h->pkts[d ^ 1] == 0) && t->stats[2 * i + d].last_ns > last)
+		if ((h->pkts[d] > 0 || is_empty) && t->stats[2 * i + d].last_ns > last)
 			last = t->stats[2 * i + d].last_ns;
 	r->last_ns = last;
-	r->first_ns = c->first_ns != 0 && c->first_ns < last ? c->first_ns : last;
+	r->first_ns = is_empty ? last : c->first_ns;
 }
 
 static void tunnel_of(const struct flow_table *t, const struct flow_cold *c, struct flow_record *r)
 {
 	const struct flow_tunnel *n = &t->tunnel[c->tunnel];
+	bool swapped = c->marks & FLOW_TUNNEL_SWAPPED;
 
 	r->tunnel_depth = c->tunnel_depth;
 	if (c->tunnel == 0)
@@ -83,11 +87,11 @@ static void tunnel_of(const struct flow_table *t, const struct flow_cold *c, str
 	r->tunnel_has_id = n->has_id;
 	r->tunnel_id = n->id;
 	r->tunnel_version = n->version;
-	r->tunnel_proto = n->proto;
-	memcpy(r->tunnel_src, c->tunnel_swapped ? n->dst : n->src, 16);
-	memcpy(r->tunnel_dst, c->tunnel_swapped ? n->src : n->dst, 16);
-	r->tunnel_src_port = c->tunnel_swapped ? n->dst_port : n->src_port;
-	r->tunnel_dst_port = c->tunnel_swapped ? n->src_port : n->dst_port;
+	r->tunnel_proto = c->tunnel_proto;
+	memcpy(r->tunnel_src, swapped ? n->dst : n->src, 16);
+	memcpy(r->tunnel_dst, swapped ? n->src : n->dst, 16);
+	r->tunnel_src_port = c->tunnel_port[0];
+	r->tunnel_dst_port = c->tunnel_port[1];
 }
 
 static void sequence_of(const struct flow_cold *c, unsigned s, struct flow_record *r)
@@ -114,7 +118,7 @@ void flow_snapshot(const struct flow_table *t, uint32_t i, struct flow_record *r
 	r->flow_id = c->flow_id;
 	r->capture = flow_capture_of(h);
 	r->worker = (uint16_t)t->worker;
-	r->part_no = c->part_no;
+	r->part_no = c->part_no + !(c->marks & FLOW_PART_OPEN);
 	r->tcp_state = h->state & FLOW_STATE;
 	r->midstream = !!(h->bits & FLOW_MIDSTREAM);
 	r->direction_guessed = !!(h->bits & FLOW_GUESSED);

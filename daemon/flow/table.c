@@ -5,6 +5,7 @@
 // flows that their signatures point to, then keys and updates. A flow may lie in either of two
 // buckets, the first one preferred; nothing ever moves. Signatures are compared eight at a time with
 // SSE2, or one by one.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,14 +78,14 @@ static void unmap(void *p, size_t size)
 
 static size_t links(const struct flow_table *t)
 {
-	return t->capacity + 1 + (size_t)FLOW_CAPTURES_MAX * (FLOW_WHEEL_SLOTS + 1);
+	return (size_t)t->capacity + 1 + (size_t)FLOW_CAPTURES_MAX * (FLOW_WHEEL_SLOTS + 1);
 }
 
 struct flow_table *flow_table_new(
 	const struct flow_config *config, unsigned worker, struct ring *records)
 {
 	struct flow_table *t = calloc(1, sizeof(*t));
-	size_t n = config->capacity + 1;
+	size_t n = (size_t)config->capacity + 1;
 
 	if (t == NULL)
 		return NULL;
@@ -138,7 +139,8 @@ size_t flow_table_bytes(const struct flow_table *t)
 
 	return t->bucket_count * sizeof(*t->bucket) +
 	       n * (sizeof(*t->hot) + 2 * sizeof(*t->stats) + sizeof(*t->cold)) +
-	       links(t) * sizeof(*t->link);
+	       links(t) * sizeof(*t->link) + FLOW_TUNNELS * sizeof(*t->tunnel) +
+	       FLOW_TUNNEL_BUCKETS * sizeof(*t->tunnel_bucket) + sizeof(*t);
 }
 
 // --- Captures ---
@@ -268,7 +270,7 @@ static bool evict(struct flow_table *t, const uint32_t bucket[2], const struct f
 		return false;
 	// Another capture has a clock of its own.
 	if (flow_capture_of(&t->hot[i]) != r->packet->capture ||
-		!flow_resolve(t, i, r->packet->now_ns))
+		!flow_resolve(t, i, r->packet->now_ns, false))
 		flow_finish(t, i, FLOW_END_EVICTED);
 	return true;
 }
@@ -299,8 +301,10 @@ static uint32_t add(struct flow_table *t, const struct flow_ref *r)
 static void create(struct flow_table *t, const struct flow_ref *r)
 {
 	struct flow_capture_state *c = &t->capture[r->packet->capture];
-	uint32_t i = add(t, r);
+	uint32_t i;
 
+	assert(c->in_use);
+	i = add(t, r);
 	if (i == 0) {
 		counter_add(c->counters, COUNTER_flow_memcap, 1);
 		return;
@@ -325,7 +329,7 @@ static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 				     (t->config.active_ns != 0 &&
 					     (int32_t)((uint32_t)(now >> 24) - h->part_q) >= 0),
 		    0) &&
-		flow_resolve(t, i, now)) {
+		flow_resolve(t, i, now, true)) {
 		create(t, r);
 		return;
 	}

@@ -35,11 +35,8 @@ uint32_t flow_tunnel_get(
 			.hash = l->tunnel_hash,
 			.next = *bucket,
 			.id = l->tunnel_id,
-			.src_port = around->src_port,
-			.dst_port = around->dst_port,
 			.type = l->tunnel_type,
 			.version = around->version,
-			.proto = around->proto,
 			.has_id = (l->flags & LAYER_TUNNEL_ID) != 0,
 		};
 		memcpy(n->src, around->src, 16);

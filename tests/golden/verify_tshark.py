@@ -5,9 +5,8 @@ golden results are not just what we said ourselves: frames and bytes, protocols,
 IP layer with packets, bytes, first and last time, TCP flags each way, and how many TCP connections
 there are. Skips where there is no tshark.
 
-Datagrams in fragments: their frames are one flow, with ports or without, so that flows of a pair of
-hosts that exchanged fragments are compared with ports left out; protocols above a fragmented
-IP header are compared on all other frames.
+Fragments belong to the flow of the datagram that they complete, and protocols above a fragmented IP
+header count on the frame that completes it: tshark tells which one that is.
 """
 import collections
 import os
@@ -22,17 +21,17 @@ import daemon  # noqa: E402
 FILES = ["sample.pcap", "link-raw.pcap", "link-null.pcap", "link-loop.pcap", "link-sll.pcap", "link-sll2.pcap",
          "snapped.pcap"]
 FIELDS = ["frame.number", "frame.len", "frame.time_epoch", "frame.protocols", "ip.src", "ip.dst", "ip.proto",
-          "ip.flags.mf", "ip.frag_offset", "ipv6.src", "ipv6.dst", "ipv6.fraghdr.nxt", "tcp.srcport", "tcp.dstport",
-          "tcp.flags", "udp.srcport", "udp.dstport", "tcp.stream"]
+          "ip.flags.mf", "ip.frag_offset", "ip.reassembled_in", "ipv6.src", "ipv6.dst", "ipv6.fraghdr.nxt",
+          "ipv6.reassembled.in", "tcp.srcport", "tcp.dstport", "tcp.flags", "udp.srcport", "udp.dstport", "tcp.stream"]
 PROTOCOLS = {"eth": "ethernet", "arp": "arp", "ip": "ipv4", "ipv6": "ipv6", "icmp": "icmp", "icmpv6": "icmpv6",
              "igmp": "igmp", "tcp": "tcp", "udp": "udp", "gre": "gre", "vxlan": "vxlan", "sll": "sll"}
-NUMBERS = {"tcp": "TCP", "udp": "UDP", "icmp": "ICMP", "icmpv6": "IPV6-ICMP", "igmp": "IGMP", "gre": "GRE"}
-BY_NUMBER = {"1": "ICMP", "2": "IGMP", "6": "TCP", "17": "UDP", "41": "IPV6", "47": "GRE", "58": "IPV6-ICMP"}
+NUMBERS = {"tcp": "TCP", "udp": "UDP", "icmp": "ICMP", "icmpv6": "IPv6-ICMP", "igmp": "IGMP", "gre": "GRE"}
+BY_NUMBER = {"1": "ICMP", "2": "IGMP", "6": "TCP", "17": "UDP", "41": "IPv6", "47": "GRE", "58": "IPv6-ICMP"}
 
 
 def frames(path):
-    words = ["tshark", "-n", "-r", path, "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-T", "fields",
-             "-E", "separator=|", "-E", "occurrence=a", "-E", "aggregator=,"]
+    words = ["tshark", "-n", "-2", "-r", path, "-T", "fields", "-E", "separator=|", "-E", "occurrence=a",
+             "-E", "aggregator=,"]
     for f in FIELDS:
         words += ["-e", f]
     out = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout.decode()
@@ -48,28 +47,28 @@ class Tshark:
     def __init__(self, path):
         self.count = self.bytes = 0
         self.protocols = collections.Counter()
-        self.flows = {}  # (proto, a, b) -> {sender: [packets, bytes, TCP flags]}, first, last
-        self.fragment_pairs, self.fragment_frames = set(), collections.Counter()
+        self.flows = {}  # (proto, ends) -> [first, last, {sender: [packets, bytes, TCP flags]}]
         self.streams = set()
         rows = list(frames(path))
-        for row in rows:
-            self.frame(row, only_fragments=True)
+        # where a datagram is complete, its ports are to be seen
+        self.ports = {row["frame.number"][0]: (int(row["udp.srcport"][0]), int(row["udp.dstport"][0]))
+                      for row in rows if row["udp.srcport"]}
         for row in rows:
             self.frame(row)
 
-    def frame(self, row, only_fragments=False):
+    def frame(self, row):
         length, when = int(row["frame.len"][0]), row["frame.time_epoch"][0]
         stack = row["frame.protocols"][0].split(":")
         for stop in ("icmp", "icmpv6"):
             if stop in stack:
                 stack = stack[:stack.index(stop) + 1]
+        self.count += 1
+        self.bytes += length
+        self.streams.update(row["tcp.stream"])
+        for p in {PROTOCOLS[p] for p in stack if p in PROTOCOLS}:
+            self.protocols[p] += 1
         layers = [i for i, p in enumerate(stack) if p in ("ip", "ipv6")]
         take = {f: iter(row[f]) for f in FIELDS}
-        fragmented = False
-        if not only_fragments:
-            self.count += 1
-            self.bytes += length
-            self.streams.update(row["tcp.stream"])
         for n, i in enumerate(layers):
             above = stack[i + 1:layers[n + 1] if n + 1 < len(layers) else len(stack)]
             name = stack[i]
@@ -78,33 +77,19 @@ class Tshark:
                 fragment = true(next(take["ip.flags.mf"])) or next(take["ip.frag_offset"]) != "0"
                 proto = BY_NUMBER.get(next(take["ip.proto"]))
             else:
-                fragment = "ipv6.fraghdr" in above
-                proto = BY_NUMBER.get(next(take["ipv6.fraghdr.nxt"])) if fragment else \
+                fragment = bool(row["ipv6.fraghdr.nxt"])
+                proto = BY_NUMBER.get(row["ipv6.fraghdr.nxt"][0]) if fragment else \
                     next((NUMBERS[p] for p in above if p in NUMBERS), None)
             daemon.check(proto, "frame %s: protocol above IP not known to this test", row["frame.number"][0])
-            fragmented |= fragment
-            a = b = 0
-            flags = 0
-            if not fragment and proto in ("TCP", "UDP"):
+            a = b = flags = 0
+            if fragment and proto == "UDP":
+                whole = row["ip.reassembled_in"] or row["ipv6.reassembled.in"] or row["frame.number"]
+                a, b = self.ports[whole[0]]
+            elif proto in ("TCP", "UDP"):
                 a, b = int(next(take[proto.lower() + ".srcport"])), int(next(take[proto.lower() + ".dstport"]))
                 if proto == "TCP":
                     flags = int(next(take["tcp.flags"]), 16)
-            if only_fragments:
-                if fragment:
-                    self.fragment_pairs.add((proto, frozenset((src, dst))))
-                continue
-            if (proto, frozenset((src, dst))) in self.fragment_pairs:
-                a = b = 0
             self.add((proto, frozenset(((src, a), (dst, b)))), (src, a), length, flags, when)
-            if fragment:
-                break
-        if only_fragments:
-            return
-        seen = {PROTOCOLS[p] for p in stack if p in PROTOCOLS}
-        if fragmented:
-            seen &= {"ethernet", "ipv4", "ipv6", "sll"}
-        for p in seen:
-            self.protocols[p] += 1
 
     def add(self, key, sender, length, flags, when):
         first, last, ways = self.flows.setdefault(key, [when, when, {}])
@@ -115,15 +100,13 @@ class Tshark:
         self.flows[key][0], self.flows[key][1] = min(first, when), max(last, when)
 
 
-def ours(run, fragment_pairs):
+def ours(run):
     """The same shape from flow events: parts and reused tuples joined."""
     flows = {}
     for e in run.of_type("flow"):
         ported = e["proto"] in ("TCP", "UDP")
         a = (e["src_ip"], e.get("src_port", 0) if ported else 0)
         b = (e["dest_ip"], e.get("dest_port", 0) if ported else 0)
-        if (e["proto"], frozenset((a[0], b[0]))) in fragment_pairs:
-            a, b = (a[0], 0), (b[0], 0)
         f, t = e["flow"], e.get("tcp", {})
         entry = flows.setdefault((e["proto"], frozenset((a, b))), [f["start"], f["end"], {}])
         entry[0], entry[1] = min(entry[0], f["start"]), max(entry[1], f["end"])
@@ -159,7 +142,7 @@ def verify(name):
     for p in sorted(set(PROTOCOLS.values())):
         if not (p == "sll" and "sll2" in name):  # tshark has one name for both
             same("frames of " + p, shown.get(p, 0), t.protocols.get(p, 0))
-    flows = ours(run, t.fragment_pairs)
+    flows = ours(run)
     for key in sorted(set(flows) | set(t.flows), key=str):
         what = "%s %s" % (key[0], " ".join("%s:%s" % e for e in sorted(key[1])))
         if key not in flows or key not in t.flows:

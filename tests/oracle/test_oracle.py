@@ -8,7 +8,7 @@ Compared, for each capture: frames and the identity; packets and bytes of each p
 outermost IP header and figures of the innermost one; and flow by flow that one, two and three
 workers say the same; and, where python3-jsonschema and EVE's schema are at hand, that events fit it
 without their "pktai" object. Captures that the truth calls truncated or malformed count in the first two
-only; those with IP fragments join flows and protocols once REASSEMBLES is true.
+only.
 
     test_oracle.py [--captures FOLDER] [--workers N]... [--topic TOPIC] [-v]
 Skips (77) where there are no captures.
@@ -25,7 +25,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 import daemon  # noqa: E402
 
-REASSEMBLES = False  # pktaid does not put IP fragments together yet
 # tshark takes the last address of a source route for the destination (PITFALLS.md, 30)
 EXEMPT = {"l2l3/pcpp-ipv4-options.pcap"}
 NAMES = {"arp": "arp", "ip": "ipv4", "ipv6": "ipv6", "icmp": "icmp", "icmpv6": "icmpv6", "tcp": "tcp", "udp": "udp"}
@@ -49,8 +48,7 @@ class Reference:
 
     def clean(self):
         t = self.truth
-        return not t["frames"]["truncated"] and not self.rel.startswith("malformed/") and self.rel not in EXEMPT and \
-            (REASSEMBLES or not t["fragments"])
+        return not t["frames"]["truncated"] and not self.rel.startswith("malformed/") and self.rel not in EXEMPT
 
 
 def references(folder, topic):

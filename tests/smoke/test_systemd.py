@@ -161,7 +161,7 @@ def journal(unit="pktaid.service"):
 def install(build, source):
     must("meson", "install", "--no-rebuild", "-C", build, "--destdir", machine.root)
     for name in ("pktaid", "pktctl"):
-        if not os.path.exists(machine.root + "/usr/bin/" + name):
+        if shutil.which(name, path="%s/usr/bin:%s/usr/sbin" % (machine.root, machine.root)) is None:
             skip(name + " is not part of this build")
     with open(machine.root + "/usr/lib/sysusers.d/pktaid-test.conf", "w") as f:
         f.write("u asker -\nm asker pktai\nu stranger -\n")

@@ -19,8 +19,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.realpath(os.path.join(HERE, "..", ".."))
 DATA = os.path.join(ROOT, "tests", "data")
 BUILD = os.environ.get("PKTAID_BUILD", os.path.join(ROOT, "build"))
-PKTAID = os.environ.get("PKTAID", os.path.join(BUILD, "daemon", "pktaid"))
-PKTCTL = os.environ.get("PKTCTL", os.path.join(BUILD, "ctl", "pktctl"))
+PKTAID = os.environ.get("PKTAID", os.path.join(BUILD, "pktaid"))
+PKTCTL = os.environ.get("PKTCTL", os.path.join(BUILD, "pktctl"))
 # A sanitizer build is slower and holds more memory: deadlines stretch, bounds on memory do not apply.
 SANITIZED = os.environ.get("PKTAID_SANITIZED", "") == "1"
 SLOW = 4 if SANITIZED else 1

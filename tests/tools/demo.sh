@@ -5,7 +5,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build}
-pktaid=$build/daemon/pktaid
+pktaid=$build/pktaid pktctl=$build/pktctl
+[ -x "$pktctl" ] || pktctl=$build/ctl/pktctl
 sample=tests/data/sample.pcap
 dir=$(mktemp -d)
 PKTAID_SOCKET=$dir/pktaid.sock
@@ -23,7 +24,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 pktctl() {
-	"$build/ctl/pktctl" "$@"
+	"$pktctl" "$@"
 }
 
 show() {

@@ -55,7 +55,7 @@ static void one_request(const struct rpc_request *r)
 		}
 	}
 	text = error.code != 0 ? rpc_reply_error(r->id, &error, &size)
-			       : rpc_reply_result(r->id, "{}", 2, &size);
+	                       : rpc_reply_result(r->id, "{}", 2, &size);
 	check_answer(text, size);
 }
 

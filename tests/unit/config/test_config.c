@@ -317,9 +317,7 @@ static void wrong_texts(void **state)
 		"bytes");
 }
 
-#define SOURCES                                                                                    \
-	"accepted: pcap:FILE, afpacket:INTERFACE, afxdp:INTERFACE, pci:ADDRESS or "                \
-	"vdev:NAME,ARGUMENTS, with options after a comma"
+#define SOURCES "accepted: a source such as pcap:FILE or afpacket:INTERFACE"
 
 static void wrong_captures(void **state)
 {
@@ -330,7 +328,11 @@ static void wrong_captures(void **state)
 	expect_errors(
 		"captures:\n  - name: a\n", "FILE:2:5: captures[1]: source is missing; " SOURCES);
 	expect_errors("captures:\n  - source: trace.pcap\n",
-		"FILE:2:13: captures[1].source: 'trace.pcap' is not a source; " SOURCES);
+		"FILE:2:13: captures[1].source: 'trace.pcap' is no source: give pcap:FILE, "
+		"afpacket:IFACE, afxdp:IFACE, pci:ADDRESS or vdev:NAME,ARGS; " SOURCES);
+	expect_errors("captures:\n  - source: pcap:x,loop=no\n",
+		"FILE:2:13: captures[1].source: option loop=no: it accepts 1 or more "
+		"times; " SOURCES);
 	expect_errors(
 		"captures:\n  - source:\n", "FILE:2:12: captures[1].source: is missing; " SOURCES);
 	expect_errors("captures:\n  - pcap:a\n", "FILE:2:5: captures[1]: a single value cannot "

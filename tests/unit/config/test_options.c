@@ -188,10 +188,9 @@ static void usage_errors(void **state)
 		"--log-level: 'loud' is no such value; accepted: error, warning, notice, "
 		"info or debug");
 	assert_int_equal(RUN("--config", "/dev/null", "--capture", "trace.pcap"), -EINVAL);
-	expect_usage_error(
-		"--capture: 'trace.pcap' is not a source; accepted: pcap:FILE, "
-		"afpacket:INTERFACE, afxdp:INTERFACE, pci:ADDRESS or vdev:NAME,ARGUMENTS, "
-		"with options after a comma");
+	expect_usage_error("--capture: 'trace.pcap' is no source: give pcap:FILE, afpacket:IFACE, "
+			   "afxdp:IFACE, pci:ADDRESS or vdev:NAME,ARGS; accepted: a source such as "
+			   "pcap:FILE or afpacket:INTERFACE");
 	assert_int_equal(RUN("--config", "/dev/null", "--exit-when-done"), -EINVAL);
 	expect_usage_error("--exit-when-done: there is no capture to wait for; accepted: --capture "
 			   "SOURCE beside it");
