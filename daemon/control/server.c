@@ -107,7 +107,7 @@ static int clear_address(const struct sockaddr_un *address, char *error, size_t 
 			rc == EACCES || rc == EPERM
 				? "%s belongs to somebody else; choose another --socket"
 				: "another daemon answers on %s; stop it or choose another "
-		                  "--socket",
+				  "--socket",
 			path);
 		return rc == EACCES || rc == EPERM ? -rc : -EADDRINUSE;
 	}
@@ -249,7 +249,7 @@ static void on_connection(struct evconnlistener *listener, evutil_socket_t fd,
 		log_info("client uid %u pid %d refused", (unsigned)uid, (int)pid);
 		snprintf(message, sizeof(message),
 			"user %u may not use this daemon; root may, and members of group %.100s "
-		        "(read) "
+			"(read) "
 			"or %.100s (change)",
 			(unsigned)uid, c->group_read, c->group_admin);
 		refuse(c, fd, RPC_DENIED, message);
@@ -291,7 +291,7 @@ static void on_accept_error(struct evconnlistener *listener, void *ctx)
 			c->count[COUNT_refused_files]++;
 			refusal_line(line, sizeof(line), RPC_LIMIT,
 				"the daemon has no file descriptor left; close clients or raise "
-			        "its "
+				"its "
 				"limit (LimitNOFILE)");
 			refuse_at_once(fd, line);
 		}
