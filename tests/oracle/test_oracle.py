@@ -8,7 +8,8 @@ Compared, for each capture: frames and the identity; packets and bytes of each p
 outermost IP header and figures of the innermost one; and flow by flow that one, two and three
 workers say the same; and, where python3-jsonschema and EVE's schema are at hand, that events fit it
 without their "pktai" object. Captures that the truth calls truncated or malformed count in the first two
-only.
+only; those with IP fragments also in the flows of the outermost header, unless tshark found the
+fragments to overlap or to be wrong, where each decoder has a policy of its own.
 
     test_oracle.py [--captures FOLDER] [--workers N]... [--topic TOPIC] [-v]
 Skips (77) where there are no captures.
@@ -25,13 +26,22 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 import daemon  # noqa: E402
 
-# tshark takes the last address of a source route for the destination (PITFALLS.md, 30)
-EXEMPT = {"l2l3/pcpp-ipv4-options.pcap"}
+# Where the truth says something else than we mean, and why we keep to what we say.
+EXEMPT = {
+    # tshark takes the last address of a source route for the destination (PITFALLS.md, 30)
+    "l2l3/pcpp-ipv4-options.pcap": ("flows", "protocols", "inner"),
+    # frame 66 is an sFlow report: tshark goes into the sampled headers that it quotes
+    "tcp-reassembly/pcpp-tcp-reassembly.pcap": ("protocols", "inner"),
+    # GRE in GRE: the pair of hosts is innermost in some frames and an outer header in others, and our
+    # one flow holds both
+    "tunnels/pcpp-GrePackets.pcap": ("inner",),
+}
 NAMES = {"arp": "arp", "ip": "ipv4", "ipv6": "ipv6", "icmp": "icmp", "icmpv6": "icmpv6", "tcp": "tcp", "udp": "udp"}
 NUMBERS = {"ICMP": 1, "IGMP": 2, "IPV4": 4, "IPIP": 4, "TCP": 6, "EGP": 8, "IGP": 9, "UDP": 17, "DCCP": 33, "IPV6": 41,
            "RSVP": 46, "GRE": 47, "ESP": 50, "AH": 51, "ICMPV6": 58, "IPV6-ICMP": 58, "EIGRP": 88, "OSPF": 89,
            "OSPFIGP": 89, "PIM": 103, "IPCOMP": 108, "VRRP": 112, "L2TP": 115, "SCTP": 132, "UDPLITE": 136}
 WITH_PORTS = (6, 17, 132)
+IPV6_FRAGMENT = 44
 EVENTS_CHECKED = 200  # of each capture, against the schema
 
 
@@ -46,9 +56,14 @@ class Reference:
             if hashlib.sha256(f.read()).hexdigest() != self.truth["sha256"]:
                 raise daemon.Failed(rel + ": the capture is not the one that the truth was made from")
 
-    def clean(self):
-        t = self.truth
-        return not t["frames"]["truncated"] and not self.rel.startswith("malformed/") and self.rel not in EXEMPT
+    def well_formed(self):
+        return not self.truth["frames"]["truncated"] and not self.rel.startswith("malformed/")
+
+    def has_fragments(self):
+        return bool(self.truth["fragments"])
+
+    def has_doubtful_fragments(self):
+        return any(word in key for key in self.truth["fragments"] for word in ("overlap", "error", "toolong"))
 
 
 def references(folder, topic):
@@ -110,8 +125,6 @@ def ended(client, name):
 
 def put(table, proto, a, b, ab, ba):
     """Adds a flow's figures under a key that is the same for both directions."""
-    if proto not in WITH_PORTS:
-        a, b = (a[0], 0), (b[0], 0)
     if a > b:
         a, b, ab, ba = b, a, ba, ab
     if a == b:  # a host that talks to itself on one port: directions cannot be told apart
@@ -128,8 +141,9 @@ def our_flows(events, inner):
             continue
         f = e["flow"]
         name = str(e["proto"]).upper()
-        put(table, NUMBERS[name] if name in NUMBERS else int(name), (e["src_ip"], e.get("src_port", 0)),
-            (e["dest_ip"], e.get("dest_port", 0)), (f["pkts_toserver"], f["bytes_toserver"]),
+        proto = NUMBERS[name] if name in NUMBERS else int(name)
+        ports = (e.get("src_port", 0), e.get("dest_port", 0)) if proto in WITH_PORTS else (0, 0)
+        put(table, proto, (e["src_ip"], ports[0]), (e["dest_ip"], ports[1]), (f["pkts_toserver"], f["bytes_toserver"]),
             (f["pkts_toclient"], f["bytes_toclient"]))
     return table
 
@@ -149,6 +163,15 @@ def first_difference(got, want, only_wanted=False):
         len(bad), len(keys), bad[0], got.get(bad[0]), want.get(bad[0])) if bad else None
 
 
+def without_ports(table):
+    """Flows without ports are one, whatever their protocol: of an IPv6 datagram that never completes the
+    truth says 44, the fragment header, where pktaid says what the header names."""
+    out = {}
+    for (proto, a, b), row in table.items():
+        put(out, proto if a[1] or b[1] else 0, a, b, row[:2], row[2:])
+    return out
+
+
 def frames(ref, answer):
     n = ref.truth["frames"]["count"]
     return None if answer.drops["received"] == n else "received %d, truth %d" % (answer.drops["received"], n)
@@ -163,7 +186,7 @@ def identity(ref, answer):
 
 
 def protocols(ref, answer):
-    if not ref.clean():
+    if not ref.well_formed() or ref.has_fragments():
         return ""
     for theirs, ours in NAMES.items():
         want = tuple(ref.truth["protocols"].get(theirs, (0, 0)))
@@ -173,10 +196,12 @@ def protocols(ref, answer):
 
 
 def flows(ref, answer):
-    if not ref.clean():
+    if not ref.well_formed() or ref.has_doubtful_fragments():
         return ""
     outer = ref.truth["flows_outer"]
     got = our_flows(answer.flows, inner=False)
+    if any(row[0] == IPV6_FRAGMENT for row in outer["list"]):
+        return first_difference(without_ports(got), without_ports(true_flows(outer)))
     if len(got) != outer["count"]:
         return "%d flows, truth %d; %s" % (len(got), outer["count"],
                                            first_difference(got, true_flows(outer), outer["count"] > len(outer["list"])))
@@ -186,7 +211,7 @@ def flows(ref, answer):
 
 def inner(ref, answer):
     truth = ref.truth["flows_inner"]
-    if not ref.clean() or isinstance(truth, str):
+    if not ref.well_formed() or ref.has_fragments() or isinstance(truth, str):
         return ""
     # outer layers have flows of their own here, so more keys than the truth's
     return first_difference(our_flows(answer.flows, inner=True), true_flows(truth), only_wanted=True)
@@ -223,11 +248,24 @@ def fits_schema(refs, answers, validator):
 CHECKS = {"frames": frames, "identity": identity, "protocols": protocols, "flows": flows, "inner": inner}
 
 
-def comparable(event):
-    """A flow event without what may depend on which worker had it."""
-    e = json.loads(json.dumps(event))
-    e["pktai"].pop("worker", None)
-    return json.dumps(e, sort_keys=True)
+def by_identity(events):
+    """Flow events without what may depend on which worker had them, by id and part."""
+    out = {}
+    for e in events:
+        pktai = {k: v for k, v in e["pktai"].items() if k != "worker"}
+        out.setdefault((e["flow_id"], pktai["part_no"]), []).append({**e, "pktai": pktai})
+    return out
+
+
+def unlike(a, b, path=""):
+    """The first field in which two records differ, with both values."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for k in sorted(set(a) | set(b)):
+            found = unlike(a.get(k), b.get(k), path + "." + k if path else k)
+            if found:
+                return found
+        return None
+    return None if a == b else "%s: %s, %s" % (path, json.dumps(a), json.dumps(b))
 
 
 def same_for_all(refs, by_workers):
@@ -236,15 +274,21 @@ def same_for_all(refs, by_workers):
     bad = 0
     for ref in refs:
         first = by_workers[counts[0]][ref.rel]
-        want = collections.Counter(map(comparable, first.flows))
+        want = by_identity(first.flows)
         for n in counts[1:]:
             other = by_workers[n][ref.rel]
-            got = collections.Counter(map(comparable, other.flows))
-            if got != want or other.protocols != first.protocols:
+            got = by_identity(other.flows)
+            keys = [k for k in set(want) | set(got) if want.get(k) != got.get(k)]
+            what = None
+            if keys:
+                one, two = want.get(keys[0]), got.get(keys[0])
+                what = "%d of %d flow records, such as %s" % (
+                    len(keys), len(want), unlike(one[0], two[0]) if one and two else "one that only one of them has")
+            elif other.protocols != first.protocols:
+                what = "counters of protocols"
+            if what:
                 bad += 1
-                print("%s: %d workers differ from %d: %d flow events of %d, for example\n  %s\n  %s" % (
-                    ref.rel, n, counts[0], sum((want - got).values()), sum(want.values()),
-                    next(iter(want - got), "protocol counters"), next(iter(got - want), "")))
+                print("%s: %d and %d workers differ: %s" % (ref.rel, counts[0], n, what))
     return bad
 
 
@@ -254,7 +298,7 @@ def run_checks(refs, answers, workers, verbose):
     for ref in refs:
         for name, compare in CHECKS.items():
             try:
-                what = compare(ref, answers[ref.rel])
+                what = "" if name in EXEMPT.get(ref.rel, ()) else compare(ref, answers[ref.rel])
             except (daemon.Failed, KeyError, ValueError) as x:
                 what = "%s: %s" % (type(x).__name__, x)
             tally[name]["not compared" if what == "" else "differ" if what else "equal"] += 1

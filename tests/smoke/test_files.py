@@ -108,12 +108,12 @@ def test_truncated_file():
             if whole is not None:
                 equal(stats["processed"], whole, "frames read")
                 check(str(whole) in run.stderr, "stderr does not say how far it got: %s", run.stderr)
-            check("truncated" in run.stderr.lower(), "stderr: %s", run.stderr)
+            check("cut off" in run.stderr, "stderr: %s", run.stderr)
             check(len(run.of_type("flow")) > 10, "%d flows written", len(run.of_type("flow")))
             with Daemon() as d:
                 d.call("capture.start", source="pcap:" + path, name="cut")
                 state = d.wait_capture("cut", "failed")
-                check("truncated" in state["reason"].lower(), "reason: %s", state["reason"])
+                check("cut off" in state["reason"], "reason: %s", state["reason"])
                 check(d.call("flows.list", capture="cut", limit=1000)["flows"], "no flows of what was read")
 
 
@@ -138,7 +138,8 @@ def test_file_without_packets():
 def test_awkward_names():
     for name in ("with space.pcap", "comma,queues=2.pcap", "quote\"s'.pcap", "ünïcode.pcap"):
         with File(sample(), name) as path:
-            run = Batch(path)
+            # a comma at the end says that no options follow
+            run = Batch("pcap:" + path + ("," if "," in name else ""))
             equal(run.code, 0, "exit code for %s, stderr: %s" % (name, run.stderr))
             equal(run.stats()["pktai"]["captures"][0]["processed"], frames_of(sample()), name)
 
@@ -204,7 +205,7 @@ def test_loop_and_filter():
         seen = d.drops("dns")
         identity(seen)
         equal(seen["received"], n, "received")
-        check(seen["filtered"] > 300 and seen["processed"] >= 20, "figures: %r", seen)
+        equal(seen["processed"], 16, "datagrams of DNS")
         ports = {(f.get("src_port"), f.get("dest_port")) for f in d.call("flows.list", limit=1000)["flows"]}
         check(all(53 in p for p in ports), "ports: %r", ports)
 

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from daemon import *  # noqa: E402,F403
 
 CONFIG = "flow:\n  capacity: 1000\n  recent_bytes: 1MiB\n"
-FLOWS = 100000
+FLOWS = 30000
 
 
 def counter(d, name):
