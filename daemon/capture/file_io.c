@@ -19,6 +19,7 @@ enum { GUNZIP_INPUT_BYTES = 128 * 1024 };
 struct gunzip {
 	z_stream z;
 	bool is_between; // no member of the gzip file is open
+	bool is_broken;  // told once all bytes before the fault have been delivered
 	uint8_t input[GUNZIP_INPUT_BYTES];
 };
 
@@ -126,6 +127,8 @@ static ssize_t read_gunzip(struct file_io *io, void *data, size_t size)
 	g->z.next_out = data;
 	g->z.avail_out = (uInt)size;
 	while (g->z.avail_out == size) {
+		if (g->is_broken)
+			return -EBADMSG;
 		if (g->z.avail_in == 0) {
 			n = read_raw(io, g->input, sizeof(g->input));
 			if (n == 0)
@@ -141,8 +144,8 @@ static ssize_t read_gunzip(struct file_io *io, void *data, size_t size)
 		r = inflate(&g->z, Z_NO_FLUSH);
 		if (r == Z_STREAM_END)
 			g->is_between = true;
-		else if (r != Z_OK && r != Z_BUF_ERROR)
-			return -EBADMSG;
+		else
+			g->is_broken = r != Z_OK && r != Z_BUF_ERROR;
 	}
 	return (ssize_t)(size - g->z.avail_out);
 }
@@ -160,6 +163,7 @@ int file_io_rewind(struct file_io *io)
 	if (io->gunzip != NULL) {
 		io->gunzip->z.avail_in = 0;
 		io->gunzip->is_between = true;
+		io->gunzip->is_broken = false;
 	}
 	return 0;
 }

@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Capture filters: libpcap compiles the text for a link type, rte_bpf makes machine code of it
-// (filter_translate.c), and a burst is matched at a few nanoseconds a packet. What rte_bpf cannot run,
-// or could not run safely (filter_bounds.c), is run by libpcap's interpreter. None of this needs EAL.
+// Capture filters: libpcap compiles the text for a link type, and a burst is matched by machine code
+// made of that (filter_code.c), at a few nanoseconds a packet; where there is none, by libpcap's
+// interpreter.
 #include "filter.h"
 
 #include <errno.h>
 #include <linux/filter.h> // the kernel's additions; before libpcap's version of the rest
 #include <pcap/pcap.h>
-#include <rte_bpf.h>
-#include <rte_mbuf.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture_internal.h"
 #include "log.h"
 
 enum { FILTER_LINKS_MAX = 64, FILTER_TEXT_SHOWN = 200 };
 
 struct program {
 	uint16_t link;
-	bool is_compiled;      // else: nothing of this link type matches
-	bool uses_wire_length; // asks for the packet's length
+	bool is_compiled; // else: nothing of this link type matches
 	struct bpf_program classic;
-	struct rte_bpf *bpf; // NULL: classic is run
-	uint64_t (*jit)(void *);
+	struct filter_code code;
 };
 
 struct filter {
@@ -94,13 +91,7 @@ static int program_compile(
 			"do not see here",
 			FILTER_TEXT_SHOWN, text);
 	}
-	for (unsigned i = 0; i < p->classic.bf_len; i++) {
-		unsigned code = p->classic.bf_insns[i].code;
-
-		p->uses_wire_length |= code == (BPF_LD | BPF_W | BPF_LEN) ||
-				       code == (BPF_LDX | BPF_W | BPF_LEN);
-	}
-	p->bpf = filter_translate(&p->classic, &p->jit); // NULL is no error: the classic one is run
+	filter_code_init(&p->code, &p->classic); // without it, the classic program is run
 	return 0;
 }
 
@@ -120,9 +111,9 @@ int filter_new(const char *text, uint16_t link, struct filter **ret, char *error
 	}
 	f->count = 1;
 	f->last = &f->programs[0];
-	if (f->last->jit == NULL)
-		log_info("filter '%s' cannot be made machine code: %s runs it", text,
-			f->last->bpf != NULL ? "rte_bpf's interpreter" : "libpcap's interpreter");
+	if (f->last->code.run == NULL)
+		log_info("filter '%s' cannot be made machine code: libpcap's interpreter runs it",
+			text);
 	*ret = f;
 	return 0;
 }
@@ -134,8 +125,7 @@ void filter_free(struct filter *f)
 	for (unsigned i = 0; i < f->count; i++) {
 		struct program *p = &f->programs[i];
 
-		if (p->bpf != NULL)
-			rte_bpf_destroy(p->bpf);
+		filter_code_fini(&p->code);
 		if (p->is_compiled)
 			pcap_freecode(&p->classic);
 	}
@@ -160,24 +150,15 @@ static const struct program *program_for(struct filter *f, uint16_t link)
 	return f->last = p;
 }
 
-// m: a buffer of one segment to show rte_bpf. It cannot say that a packet was longer on the wire than
-// it is here, and not more than 64 KiB: such packets are libpcap's.
-static bool program_match(const struct program *prog, const struct packet *p, struct rte_mbuf *m)
-{
-	if (prog->bpf == NULL || p->caplen > UINT16_MAX ||
-		(prog->uses_wire_length && p->caplen != p->wirelen))
-		return bpf_filter(prog->classic.bf_insns, p->data, p->wirelen, p->caplen) != 0;
-	m->buf_addr = (void *)(uintptr_t)p->data;
-	m->data_len = (uint16_t)p->caplen;
-	m->pkt_len = p->caplen;
-	return (prog->jit != NULL ? prog->jit(m) : rte_bpf_exec(prog->bpf, m)) != 0;
-}
-
-static bool match(struct filter *f, const struct packet *p, struct rte_mbuf *m)
+static bool match(struct filter *f, const struct packet *p)
 {
 	const struct program *prog = p->link == f->last->link ? f->last : program_for(f, p->link);
 
-	return prog != NULL && prog->is_compiled && program_match(prog, p, m);
+	if (prog == NULL || !prog->is_compiled)
+		return false;
+	if (prog->code.run != NULL)
+		return prog->code.run(p->data, p->caplen, p->wirelen) != 0;
+	return bpf_filter(prog->classic.bf_insns, p->data, p->wirelen, p->caplen) != 0;
 }
 
 // Copies what the source sets, which is all that is set so far.
@@ -190,11 +171,10 @@ unsigned filter_burst(struct filter *f, struct packet *pkts, unsigned n)
 {
 	struct packet *refused[PACKET_BURST];
 	struct packet swap;
-	struct rte_mbuf m = {.nb_segs = 1};
 	unsigned kept = 0, refused_count = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (match(f, &pkts[i], &m)) {
+		if (match(f, &pkts[i])) {
 			if (kept != i) { // the refused one's bytes are still needed to release it
 				source_section_copy(&swap, &pkts[kept]);
 				source_section_copy(&pkts[kept], &pkts[i]);
@@ -215,14 +195,12 @@ unsigned filter_burst(struct filter *f, struct packet *pkts, unsigned n)
 
 bool filter_is_jit(const struct filter *f)
 {
-	return f->programs[0].jit != NULL;
+	return f->programs[0].code.run != NULL;
 }
 
 bool filter_match(struct filter *f, const struct packet *p)
 {
-	struct rte_mbuf m = {.nb_segs = 1};
-
-	return match(f, p, &m);
+	return match(f, p);
 }
 
 bool filter_match_pcap(struct filter *f, const struct packet *p)

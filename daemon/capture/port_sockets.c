@@ -10,10 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#undef NS_PER_S // rte_cycles.h: a floating-point number
+#undef NSEC_PER_S // rte_cycles.h: a floating-point number
 #include "clock.h"
 
-#define RELEASE_NS (2 * NS_PER_S) // the kernel needs milliseconds
+#define RELEASE_NS (2 * NSEC_PER_S) // the kernel needs milliseconds
 
 static uint64_t closed_ns; // when sockets were last closed; control thread only
 

@@ -33,9 +33,8 @@ int rpc_flows_list(struct rpc_call *call, const struct rpc_flows_list_params *p)
 {
 	if (p->has_by && p->cursor != NULL) {
 		request_fail(call, RPC_INVALID_PARAMS,
-			"cursor: got one together with 'by'; accepts none then: sorted flows come "
-		        "in "
-			"one page");
+			"cursor: got one together with 'by'; accepts none then: "
+			"sorted flows come in one page");
 		return 0;
 	}
 	gather_start(call, &(struct flows_question){

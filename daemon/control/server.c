@@ -106,8 +106,8 @@ static int clear_address(const struct sockaddr_un *address, char *error, size_t 
 		snprintf(error, size,
 			rc == EACCES || rc == EPERM
 				? "%s belongs to somebody else; choose another --socket"
-				: "another daemon answers on %s; stop it or choose another "
-		                  "--socket",
+				: "another daemon answers on %s; "
+				  "stop it or choose another --socket",
 			path);
 		return rc == EACCES || rc == EPERM ? -rc : -EADDRINUSE;
 	}
@@ -248,9 +248,8 @@ static void on_connection(struct evconnlistener *listener, evutil_socket_t fd,
 		c->count[COUNT_refused_peer]++;
 		log_info("client uid %u pid %d refused", (unsigned)uid, (int)pid);
 		snprintf(message, sizeof(message),
-			"user %u may not use this daemon; root may, and members of group %.100s "
-		        "(read) "
-			"or %.100s (change)",
+			"user %u may not use this daemon; "
+			"root may, and members of group %.100s (read) or %.100s (change)",
 			(unsigned)uid, c->group_read, c->group_admin);
 		refuse(c, fd, RPC_DENIED, message);
 	} else if (c->count[COUNT_clients] >= c->max_clients) {
@@ -290,9 +289,8 @@ static void on_accept_error(struct evconnlistener *listener, void *ctx)
 		if (fd >= 0) {
 			c->count[COUNT_refused_files]++;
 			refusal_line(line, sizeof(line), RPC_LIMIT,
-				"the daemon has no file descriptor left; close clients or raise "
-			        "its "
-				"limit (LimitNOFILE)");
+				"the daemon has no file descriptor left; "
+				"close clients or raise its limit (LimitNOFILE)");
 			refuse_at_once(fd, line);
 		}
 		c->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -223,7 +223,7 @@ static void write_decoder(struct json *j, const struct counters *sum)
 static void write_eve_stats(struct json *j, struct workers *workers,
 	const struct capture_status *captures, unsigned n, uint64_t uptime_s)
 {
-	uint64_t received = 0, kernel = 0, active = 0, table_bytes = 0;
+	uint64_t received = 0, kernel = 0, table_bytes = 0;
 	struct counters sum;
 
 	memset(&sum, 0, sizeof(sum));
@@ -232,7 +232,6 @@ static void write_eve_stats(struct json *j, struct workers *workers,
 		struct worker_status status = {0};
 
 		workers_status(workers, w, &status);
-		active += status.flows_active;
 		table_bytes += status.flow_table_bytes;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -251,7 +250,7 @@ static void write_eve_stats(struct json *j, struct workers *workers,
 	write_decoder(j, &sum);
 	json_object(j, "flow");
 	json_uint(j, "total", sum.value[COUNTER_flows_created]);
-	json_uint(j, "active", active);
+	json_uint(j, "active", sum.value[COUNTER_flows_active]);
 	json_uint(j, "memcap", sum.value[COUNTER_flow_memcap]);
 	json_uint(j, "memuse", table_bytes);
 	json_uint(j, "tcp_reuse", sum.value[COUNTER_flows_ended_reuse]);

@@ -82,7 +82,7 @@ struct flow_direction { // to-server is [0], to-client is [1]
 		size_m3;                 // running moments of frame sizes, bytes (Welford, Pebay)
 	double iat_mean, iat_m2, iat_m3; // of inter-arrival times, ns; n = pkts - 1
 	uint64_t iat_min_ns, iat_max_ns;
-	uint32_t size_min, size_max;
+	uint32_t size_min, size_max;                   // size_min at most 65,535
 	uint16_t window_first, window_min, window_max; // TCP, unscaled
 	uint16_t mss;
 	uint8_t wscale; // 0xff: none

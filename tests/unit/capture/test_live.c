@@ -20,6 +20,15 @@
 
 #include <rte_eal.h>
 
+#if IS_SANITIZED
+#include <sanitizer/lsan_interface.h>
+#define leak_check_off() __lsan_disable()
+#define leak_check_on() __lsan_enable()
+#else
+#define leak_check_off() (void)0
+#define leak_check_on() (void)0
+#endif
+
 #define S UINT64_C(1000000000)
 
 static struct packet pkts[PACKET_BURST];
@@ -57,7 +66,7 @@ static int open_source(const char *text, unsigned workers, struct capture **ret,
 static struct capture *must_open(const char *text, unsigned workers)
 {
 	char error[CAPTURE_ERROR_MAX] = "";
-	struct capture *c;
+	struct capture *c = NULL;
 
 	if (open_source(text, workers, &c, error) != 0)
 		fail_msg("%s: %s", text, error);
@@ -67,7 +76,7 @@ static struct capture *must_open(const char *text, unsigned workers)
 static void expect_refusal(const char *text, int code, const char *says)
 {
 	char error[CAPTURE_ERROR_MAX] = "";
-	struct capture *c;
+	struct capture *c = NULL;
 	int r = open_source(text, 1, &c, error);
 
 	if ((code != 0 && r != code) || r >= 0 || strstr(error, says) == NULL)
@@ -236,20 +245,23 @@ static void exact_pcap_device(void **state)
 	exact_on("vdev:net_pcap0,iface=v0", "tsc");
 }
 
-// Again and again, too, though the driver alone cannot.
+// Again and again, too, though the driver alone cannot. (It leaks 80 bytes each time.)
 static void exact_afxdp(void **state)
 {
 	char error[CAPTURE_ERROR_MAX] = "";
-	struct capture *c;
+	struct capture *c = NULL;
 
 	(void)state;
+	leak_check_off();
 	if (open_source("afxdp:v0", 1, &c, error) < 0) {
+		leak_check_on();
 		print_message("no AF_XDP here: %s\n", error);
 		skip();
 	}
 	capture_close(c);
 	for (unsigned i = 0; i < 3; i++)
 		exact_on("afxdp:v0", "tsc");
+	leak_check_on();
 }
 
 // --- queues ---
@@ -471,7 +483,7 @@ static void refusals(void **state)
 
 static void loopback_once(void **state)
 {
-	struct capture *c;
+	struct capture *c = NULL;
 	struct sender s;
 
 	(void)state;
@@ -553,7 +565,8 @@ static void cycles_under_traffic(void **state)
 	atomic_store(&stop_sending, true);
 	pthread_join(thread, NULL);
 	assert_int_equal(open_files(), files);
-	assert_true(resident_kib() < memory + 2048);
+	if (!IS_SANITIZED) // which keeps freed memory for a while; it looks for leaks itself
+		assert_true(resident_kib() < memory + 2048);
 	close(s.fd);
 }
 

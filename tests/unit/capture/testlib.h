@@ -12,6 +12,17 @@
 
 #include "capture.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED 0
+#endif
+
 // Bytes being built, in the byte order asked for.
 struct bytes {
 	uint8_t *data;

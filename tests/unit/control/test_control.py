@@ -568,7 +568,7 @@ class Limits(unittest.TestCase):
                 x.close()
 
     def test_slow_reader(self):
-        with Daemon('--flows', '600', '--reader-ms', '300') as d, d.client() as c:
+        with Daemon('--flows', '600', '--reader-ms', '3000') as d, d.client() as c:
             c.call('capture.start', source='afpacket:a')
             with d.client() as slow:
                 slow.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
