@@ -163,7 +163,7 @@ static struct packet random_packet(struct scene *s)
 	p.capture = (uint16_t)c;
 	p.ts_ns = p.now_ns = s->now[c];
 	back = pick(s, 10) == 0 ? pick(s, 3000) * MS : 0;
-	p.ts_ns -= back < p.ts_ns ? back : p.ts_ns;
+	p.ts_ns -= back < p.ts_ns ? back : 0;
 	return p;
 }
 
