@@ -3,6 +3,7 @@
 // control loop, and unwinds in the opposite order. Batch use is the same way with an end.
 #include <errno.h>
 #include <event2/event.h>
+#include <rte_version.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@
 enum { ERROR_MAX = 4096, SETTLE_US = 2000 };
 
 struct daemon {
-	struct config *config;
+	struct config *config;      // as last read
+	struct config *boot_config; // as the daemon started
 	const char *config_path;
 	struct event_base *base;
 	struct workers *workers;
@@ -75,29 +77,32 @@ static void reload_captures(struct daemon *d, const struct config *fresh)
 	}
 }
 
+// Takes over what may change while running. Says in text which keys need a restart, measured against
+// what the daemon started with.
 static int reload(void *ctx, char *text, size_t size)
 {
 	struct daemon *d = ctx;
 	struct config *fresh;
-	char keys[512];
 
 	if (d->config_path == NULL) {
 		snprintf(text, size, "no configuration file was given: nothing to reload");
 		return -ENOENT;
 	}
-	fresh = config_reload(d->config, d->config_path, text, size);
+	fresh = config_reload(d->boot_config, d->config_path, text, size);
 	if (fresh == NULL)
 		return -EINVAL;
 	log_set_level(fresh->log);
 	reload_captures(d, fresh);
-	if (config_restart_keys(d->config, fresh, keys, sizeof(keys)) > 0) {
-		snprintf(text, size, "reloaded; these need a restart: %s", keys);
-		log_warning("%s", text);
-	} else {
-		snprintf(text, size, "reloaded");
+	control_set_groups(d->control, fresh->groups.read, fresh->groups.admin);
+	control_set_stats_interval(d->control, fresh->stats_interval_ns);
+	text[0] = '\0';
+	if (config_restart_keys(d->boot_config, fresh, text, size) > 0)
+		log_warning("configuration reloaded from %s; these keys need a restart: %s",
+			d->config_path, text);
+	else
 		log_notice("configuration reloaded from %s", d->config_path);
-	}
-	config_free(d->config);
+	if (d->config != d->boot_config)
+		config_free(d->config);
 	d->config = fresh;
 	return 0;
 }
@@ -241,7 +246,8 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 		.cpus = c->cpus,
 		.memory_mib = c->memory_mib,
 		.no_huge = c->no_huge,
-		.pci = geteuid() == 0 && !c->exit_when_done,
+		.pci = !c->exit_when_done &&
+			(geteuid() == 0 || access("/dev/vfio/vfio", R_OK | W_OK) == 0),
 		.argc = c->eal_argc,
 		.argv = c->eal_argv,
 	};
@@ -292,6 +298,8 @@ static int start_control(struct daemon *d, char *error, size_t size)
 		.workers = d->workers,
 		.export = d->export,
 		.stats_interval_ns = d->config->stats_interval_ns,
+		.config_path = d->config_path,
+		.dpdk_version = rte_version(),
 		.reload = reload,
 		.shutdown = shut_down,
 		.ctx = d,
@@ -349,7 +357,9 @@ static void unwind(struct daemon *d)
 	workers_stop(d->workers);
 	if (d->base != NULL)
 		event_base_free(d->base);
-	config_free(d->config);
+	if (d->config != d->boot_config)
+		config_free(d->config);
+	config_free(d->boot_config);
 }
 
 int main(int argc, char **argv)
@@ -361,6 +371,7 @@ int main(int argc, char **argv)
 
 	if (config_from_command_line(argc, argv, &d.config, &d.config_path, &status) != 0)
 		return status;
+	d.boot_config = d.config;
 	log_set_level(d.config->log);
 	signal(SIGPIPE, SIG_IGN);
 	if (start_data_plane(&d, error, sizeof(error)) < 0)

@@ -155,9 +155,12 @@ uint64_t flow_key_id(const struct flow_capture_state *capture, const struct flow
 		tunnel = tunnel_identity(&hash_fixed, tunnel, &p->layer[i - 1], &p->layer[i]);
 	h = digest(&hash_fixed, c, p, l, tunnel);
 	h = hash_more(&hash_fixed, h, word[0] & ~(UINT64_C(0xff) << 40), capture->name_hash);
-	// The occurrence: in files the number of the packet and, for the same flow in several layers of
-	// one packet, the layer.
+	// The occurrence: in files the number of the packet (live, queues count apart), where a connection
+	// follows another at the same time its first segment, and the layer for a flow that is in several
+	// layers of one packet.
 	h = hash_more(&hash_fixed, h, p->ts_ns, capture->lossless ? p->seq << 3 | layer : layer);
+	if (l->proto == 6 && (l->flags & LAYER_L4))
+		h = hash_more(&hash_fixed, h, l->tcp.seq, l->tcp.flags);
 	h &= (UINT64_C(1) << 53) - 1;
 	return h != 0 ? h : 1;
 }

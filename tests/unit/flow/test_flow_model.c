@@ -51,6 +51,8 @@ static void choose_config(struct scene *s)
 	s->config.icmp_ns = duration(s, max);
 	s->config.other_ns = duration(s, max);
 	s->config.active_ns = pick(s, 4) == 0 ? 0 : duration(s, 2 * max);
+	if (pick(s, 4) == 0)
+		s->config.active_ns = s->config.udp_ns;
 	s->jump = max / 20;
 	for (unsigned c = 0; c < CAPTURES; c++)
 		s->now[c] = pick(s, 3) == 0 ? 0 : T0 + c * 12345 * SEC + pick(s, 1000000);
@@ -75,7 +77,7 @@ static uint64_t gap(struct scene *s)
 
 static struct packet random_tcp(struct scene *s, const char *src, const char *dst)
 {
-	static const uint8_t flags[] = {SYN, SYN | ACK, ACK, ACK, ACK, ACK | PSH, ACK | PSH,
+	static const uint8_t flags[] = {SYN, SYN, SYN | ACK, ACK, ACK, ACK, ACK | PSH, ACK | PSH,
 		FIN | ACK, FIN | ACK, FIN | ACK, RST, RST | ACK, 0, SYN | FIN, FIN};
 	static const uint16_t ports[] = {80, 40000, 40001};
 	struct packet p = packet_tcp(src, ports[pick(s, 3)], dst, ports[pick(s, 3)],
@@ -123,6 +125,19 @@ static struct packet random_inner(struct scene *s)
 	}
 }
 
+// The packet before once more, as close to the end of a timeout as can be.
+static struct packet just_in_time(struct scene *s, const struct packet *before)
+{
+	const uint64_t timeouts[] = {s->config.tcp_new_ns, s->config.tcp_established_ns,
+		s->config.tcp_closed_ns, s->config.udp_ns, s->config.icmp_ns, s->config.other_ns,
+		s->config.active_ns};
+	struct packet p = *before;
+
+	s->now[p.capture] += timeouts[pick(s, s->config.active_ns != 0 ? 7 : 6)] + pick(s, 3) - 1;
+	p.ts_ns = p.now_ns = s->now[p.capture];
+	return p;
+}
+
 static struct packet random_packet(struct scene *s)
 {
 	struct packet p = random_inner(s);
@@ -148,7 +163,7 @@ static struct packet random_packet(struct scene *s)
 	p.capture = (uint16_t)c;
 	p.ts_ns = p.now_ns = s->now[c];
 	back = pick(s, 10) == 0 ? pick(s, 3000) * MS : 0;
-	p.ts_ns -= back < p.ts_ns ? back : p.ts_ns;
+	p.ts_ns -= back < p.ts_ns ? back : 0;
 	return p;
 }
 
@@ -228,7 +243,9 @@ static void same_records_as_the_model(void **state)
 		s->rng.state = seed * 1000003;
 		choose_config(s);
 		for (unsigned i = 0; i < PACKETS; i++)
-			s->packet[i] = random_packet(s);
+			s->packet[i] = i > 0 && pick(s, 30) == 0
+			                       ? just_in_time(s, &s->packet[i - 1])
+			                       : random_packet(s);
 		for (unsigned c = 0; c < CAPTURES; c++)
 			s->now[c] += pick(s, 3) ? pick(s, 60) * SEC : 0;
 		model_open(&m, &s->config);
