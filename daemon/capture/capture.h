@@ -66,7 +66,8 @@ enum capture_state {
 	CAPTURE_RX_FAILED,
 };
 
-// What one call of capture_rx did. received = n returned + filtered + dropped_no_mbuf.
+// What one call of capture_rx_burst did. received = n returned + filtered + dropped_no_mbuf. Packets
+// may come together with END or FAILED: they count, and nothing comes after them.
 struct capture_rx {
 	uint32_t received;
 	uint32_t filtered;
@@ -77,7 +78,12 @@ struct capture_rx {
 };
 
 // Fills up to n packets' source section (now_ns excepted) and returns how many. Each returned packet
-// holds a reference to its mbuf or chunk. Data is contiguous whatever the driver delivered.
+// holds a reference to its mbuf or chunk. Data is contiguous whatever the driver delivered. seq counts
+// from 1, what the filter refuses included; with several queues the numbers of each are apart by the
+// number of queues, so that none comes twice in a capture.
+//
+// A source has a bounded number of buffers, and a packet that is held keeps one: a file then waits,
+// a live source drops. So no stage may hold a packet longer than it takes to work on it: copy instead.
 // Thread: the worker that polls the queue.
 unsigned capture_rx_burst(
 	struct capture *, unsigned queue, struct packet *pkts, unsigned n, struct capture_rx *ret);

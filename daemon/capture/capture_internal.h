@@ -43,11 +43,20 @@ struct capture {
 	struct filter *filter; // NULL: all packets pass
 	void *state;	       // the kind's own
 	_Atomic(const char *) reason;
+	_Atomic int state_now; // live sources: enum capture_state of all queues
 };
 
 static inline void capture_set_reason(struct capture *c, const char *reason)
 {
 	atomic_store_explicit(&c->reason, reason, memory_order_release);
+}
+
+// A live source's state, for all its queues; failed is for ever. Thread: any worker of it.
+void capture_set_state(struct capture *, enum capture_state, const char *reason);
+
+static inline enum capture_state capture_state_now(const struct capture *c)
+{
+	return (enum capture_state)atomic_load_explicit(&c->state_now, memory_order_relaxed);
 }
 
 // Writes a message and returns code.

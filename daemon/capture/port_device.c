@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <rte_bus_pci.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
