@@ -20,7 +20,7 @@ ROOT = os.path.realpath(os.path.join(HERE, "..", ".."))
 DATA = os.path.join(ROOT, "tests", "data")
 BUILD = os.environ.get("PKTAID_BUILD", os.path.join(ROOT, "build"))
 PKTAID = os.environ.get("PKTAID", os.path.join(BUILD, "pktaid"))
-PKTCTL = os.environ.get("PKTCTL", os.path.join(BUILD, "pktctl"))
+PKTCTL = os.environ.get("PKTCTL", os.path.join(BUILD, "ctl", "pktctl"))
 # A sanitizer build is slower and holds more memory: deadlines stretch, bounds on memory do not apply.
 SANITIZED = os.environ.get("PKTAID_SANITIZED", "") == "1"
 SLOW = 4 if SANITIZED else 1
