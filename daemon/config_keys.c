@@ -111,11 +111,11 @@ static const struct config_key capture_keys[] = {
 		.check = check_source,
 		.accepted = "a source such as pcap:FILE or afpacket:INTERFACE",
 		.about = "Where the packets come from: pcap:FILE, afpacket:INTERFACE, "
-                         "afxdp:INTERFACE, "
+			 "afxdp:INTERFACE, "
 			 "pci:ADDRESS or vdev:NAME,ARGUMENTS. Options after a comma: "
-                         "snaplen=BYTES; for "
+			 "snaplen=BYTES; for "
 			 "files speed=max|1x|2x and loop=N; for the others queues=N and "
-                         "promisc=on|off; "
+			 "promisc=on|off; "
 			 "for afpacket buffer=MIB."},
 	{.name = "name",
 		.kind = CONFIG_TEXT,

@@ -26,7 +26,7 @@
 enum {
 	AFPACKET_BUFFER_MIB = 8,   // of the kernel, a queue
 	AFPACKET_SNAPLEN = 262144, // as libpcap's tools take it
-	AFPACKET_BLOCK_MS = 10,	   // longest time that the kernel keeps a packet back
+	AFPACKET_BLOCK_MS = 10,    // longest time that the kernel keeps a packet back
 	AFPACKET_WATCH_MS = 100,
 };
 
@@ -343,7 +343,7 @@ static int afpacket_open(
 	int r;
 
 	c->queues = c->source.queues != 0 && c->source.queues < workers ? c->source.queues
-									: workers;
+	                                                                : workers;
 	if (c->queues > CAPTURE_QUEUES_MAX)
 		c->queues = CAPTURE_QUEUES_MAX;
 	a = aligned_alloc(64, sizeof(*a) + c->queues * sizeof(a->queues[0]));

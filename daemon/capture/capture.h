@@ -23,11 +23,11 @@ struct capture_source {
 	enum capture_kind kind;
 	char target
 		[CAPTURE_TARGET_MAX]; // path, interface, PCI address, or vdev string with its arguments
-	unsigned queues;	      // 0: as the source thinks best
-	uint32_t snaplen;	      // 0: all
-	int promisc;		      // -1 default (on for live), 0, 1
-	double speed;		      // files: 0 as fast as possible, 1 as recorded, 2 twice that
-	uint32_t loop;		      // files: times to read it, 0 and 1 once
+	unsigned queues;              // 0: as the source thinks best
+	uint32_t snaplen;             // 0: all
+	int promisc;                  // -1 default (on for live), 0, 1
+	double speed;                 // files: 0 as fast as possible, 1 as recorded, 2 twice that
+	uint32_t loop;                // files: times to read it, 0 and 1 once
 	uint32_t buffer_mib; // afpacket: kernel buffer of each queue, 0: as pktaid thinks best
 };
 
@@ -40,8 +40,8 @@ int capture_source_parse(const char *text, struct capture_source *ret, char *err
 struct capture_options {
 	const char *filter; // libpcap filter text, or NULL
 	unsigned workers;   // queues are at most this many
-	int numa_node;	    // -1 any
-	uint16_t index;	    // the capture's index, set in packets
+	int numa_node;      // -1 any
+	uint16_t index;     // the capture's index, set in packets
 	uint32_t
 		chunk_bytes; // memory taken at a time for packets of files and afpacket, 0: default
 };
@@ -55,14 +55,14 @@ int capture_open(const struct capture_source *, const struct capture_options *,
 void capture_close(struct capture *);
 
 unsigned capture_queues(const struct capture *);
-bool capture_is_live(const struct capture *);		 // false: a file
-const char *capture_interface(const struct capture *);	 // for in_iface; "" for files
+bool capture_is_live(const struct capture *);            // false: a file
+const char *capture_interface(const struct capture *);   // for in_iface; "" for files
 const char *capture_time_source(const struct capture *); // nic kernel tsc file
 
 enum capture_state {
 	CAPTURE_RX_RUNNING,
 	CAPTURE_RX_PAUSED, // nothing can come now (interface down); goes on by itself
-	CAPTURE_RX_END,	   // end of file
+	CAPTURE_RX_END,    // end of file
 	CAPTURE_RX_FAILED,
 };
 

@@ -20,7 +20,7 @@ struct gunzip {
 	z_stream z;
 	bool is_between;  // no member of the gzip file is open
 	bool wants_input; // else it may hold more output, though it has taken all input
-	bool is_broken;	  // told once all bytes before the fault have been delivered
+	bool is_broken;   // told once all bytes before the fault have been delivered
 	uint8_t input[GUNZIP_INPUT_BYTES];
 };
 

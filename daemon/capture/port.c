@@ -36,7 +36,7 @@ struct port {
 	struct capture *capture;
 	struct netdev_watch watch;
 	bool is_watched;
-	_Atomic int state;	    // enum capture_state; written by the first queue's worker
+	_Atomic int state;          // enum capture_state; written by the first queue's worker
 	struct rte_eth_stats first; // when the capture began
 	char down_text[128], gone_text[128];
 	struct port_queue queues[];
