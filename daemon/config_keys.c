@@ -82,6 +82,7 @@ static const struct config_key group_keys[] = {
 	{.name = "read",
 		.kind = CONFIG_TEXT,
 		MEMBER(config, groups.read),
+		.live = true,
 		.text = "pktai",
 		.min = 1,
 		.max = 31,
@@ -91,6 +92,7 @@ static const struct config_key group_keys[] = {
 	{.name = "admin",
 		.kind = CONFIG_TEXT,
 		MEMBER(config, groups.admin),
+		.live = true,
 		.text = "pktai-admin",
 		.min = 1,
 		.max = 31,
@@ -111,11 +113,11 @@ static const struct config_key capture_keys[] = {
 		.check = check_source,
 		.accepted = "a source such as pcap:FILE or afpacket:INTERFACE",
 		.about = "Where the packets come from: pcap:FILE, afpacket:INTERFACE, "
-                         "afxdp:INTERFACE, "
+			 "afxdp:INTERFACE, "
 			 "pci:ADDRESS or vdev:NAME,ARGUMENTS. Options after a comma: "
-                         "snaplen=BYTES; for "
+			 "snaplen=BYTES; for "
 			 "files speed=max|1x|2x and loop=N; for the others queues=N and "
-                         "promisc=on|off; "
+			 "promisc=on|off; "
 			 "for afpacket buffer=MIB."},
 	{.name = "name",
 		.kind = CONFIG_TEXT,
@@ -289,6 +291,7 @@ static const struct config_key stats_keys[] = {
 	{.name = "interval",
 		.kind = CONFIG_DURATION,
 		MEMBER(config, stats_interval_ns),
+		.live = true,
 		.zero = "never",
 		.min = 100 * NS_PER_MS,
 		.max = NS_PER_DAY,

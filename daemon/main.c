@@ -247,7 +247,7 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 		.memory_mib = c->memory_mib,
 		.no_huge = c->no_huge,
 		.pci = !c->exit_when_done &&
-			(geteuid() == 0 || access("/dev/vfio/vfio", R_OK | W_OK) == 0),
+	               (geteuid() == 0 || access("/dev/vfio/vfio", R_OK | W_OK) == 0),
 		.argc = c->eal_argc,
 		.argv = c->eal_argv,
 	};

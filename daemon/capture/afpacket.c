@@ -26,7 +26,7 @@
 enum {
 	AFPACKET_BUFFER_MIB = 8,   // of the kernel, a queue
 	AFPACKET_SNAPLEN = 262144, // as libpcap's tools take it
-	AFPACKET_BLOCK_MS = 10,	   // longest time that the kernel keeps a packet back
+	AFPACKET_BLOCK_MS = 10,    // longest time that the kernel keeps a packet back
 	AFPACKET_WATCH_MS = 100,
 };
 
@@ -49,8 +49,7 @@ struct afpacket_queue {
 struct afpacket {
 	struct capture *capture;
 	struct netdev_watch watch;
-	bool is_watched;   // not "any"
-	_Atomic int state; // enum capture_state; written by the first queue's worker, or on failure
+	bool is_watched; // not "any"
 	struct afpacket_queue queues[];
 };
 
@@ -84,14 +83,6 @@ static void receive(u_char *user, const struct pcap_pkthdr *h, const u_char *byt
 	q->count++;
 }
 
-static void set_state(struct afpacket *a, enum capture_state state, const char *reason)
-{
-	if (atomic_load_explicit(&a->state, memory_order_relaxed) == (int)state)
-		return;
-	capture_set_reason(a->capture, reason);
-	atomic_store_explicit(&a->state, (int)state, memory_order_relaxed);
-}
-
 // An empty queue of an interface: is it quiet, down or gone? The first queue asks for all.
 static void watch(struct afpacket *a, struct afpacket_queue *q)
 {
@@ -104,13 +95,13 @@ static void watch(struct afpacket *a, struct afpacket_queue *q)
 	switch (netdev_watch_check(&a->watch)) {
 	case CAPTURE_RX_RUNNING:
 	case CAPTURE_RX_END:
-		set_state(a, CAPTURE_RX_RUNNING, "");
+		capture_set_state(a->capture, CAPTURE_RX_RUNNING, "");
 		break;
 	case CAPTURE_RX_PAUSED:
-		set_state(a, CAPTURE_RX_PAUSED, a->watch.down_text);
+		capture_set_state(a->capture, CAPTURE_RX_PAUSED, a->watch.down_text);
 		break;
 	case CAPTURE_RX_FAILED:
-		set_state(a, CAPTURE_RX_FAILED, a->watch.gone_text);
+		capture_set_state(a->capture, CAPTURE_RX_FAILED, a->watch.gone_text);
 		break;
 	}
 }
@@ -118,13 +109,13 @@ static void watch(struct afpacket *a, struct afpacket_queue *q)
 static void fail(struct afpacket *a, struct afpacket_queue *q)
 {
 	if (a->is_watched && netdev_watch_check(&a->watch) == CAPTURE_RX_FAILED) {
-		set_state(a, CAPTURE_RX_FAILED, a->watch.gone_text);
+		capture_set_state(a->capture, CAPTURE_RX_FAILED, a->watch.gone_text);
 		return;
 	}
 	if (q->reason[0] == 0)
 		snprintf(q->reason, sizeof(q->reason), "interface %s: %s", a->capture->interface,
 			pcap_geterr(q->pcap));
-	set_state(a, CAPTURE_RX_FAILED, q->reason);
+	capture_set_state(a->capture, CAPTURE_RX_FAILED, q->reason);
 }
 
 static unsigned afpacket_rx(
@@ -134,7 +125,7 @@ static unsigned afpacket_rx(
 	struct afpacket_queue *q = &a->queues[queue];
 	int r;
 
-	rx->state = (enum capture_state)atomic_load_explicit(&a->state, memory_order_relaxed);
+	rx->state = capture_state_now(c);
 	if (rx->state == CAPTURE_RX_FAILED || n == 0)
 		return 0;
 	q->burst = pkts;
@@ -148,8 +139,8 @@ static unsigned afpacket_rx(
 	else if (r == 0)
 		watch(a, q);
 	else if (rx->state == CAPTURE_RX_PAUSED)
-		set_state(a, CAPTURE_RX_RUNNING, "");
-	rx->state = (enum capture_state)atomic_load_explicit(&a->state, memory_order_relaxed);
+		capture_set_state(a->capture, CAPTURE_RX_RUNNING, "");
+	rx->state = capture_state_now(c);
 	return q->count;
 }
 
@@ -352,7 +343,7 @@ static int afpacket_open(
 	int r;
 
 	c->queues = c->source.queues != 0 && c->source.queues < workers ? c->source.queues
-									: workers;
+	                                                                : workers;
 	if (c->queues > CAPTURE_QUEUES_MAX)
 		c->queues = CAPTURE_QUEUES_MAX;
 	a = aligned_alloc(64, sizeof(*a) + c->queues * sizeof(a->queues[0]));
@@ -360,7 +351,6 @@ static int afpacket_open(
 		return capture_fail(-ENOMEM, error, size, "no memory for a capture");
 	memset(a, 0, sizeof(*a) + c->queues * sizeof(a->queues[0]));
 	a->capture = c;
-	atomic_init(&a->state, CAPTURE_RX_RUNNING);
 	r = open_queues(c, a, o, error, size);
 	if (r == 0 && strcmp(c->source.target, "any") != 0) {
 		r = netdev_watch_init(&a->watch, c->source.target);

@@ -29,6 +29,18 @@ int capture_fail(int code, char *error, size_t size, const char *format, ...)
 	return code;
 }
 
+void capture_set_state(struct capture *c, enum capture_state state, const char *reason)
+{
+	int now = atomic_load_explicit(&c->state_now, memory_order_relaxed);
+
+	do
+		if (now == (int)state || now == CAPTURE_RX_FAILED)
+			return;
+	while (!atomic_compare_exchange_weak_explicit(
+		&c->state_now, &now, (int)state, memory_order_relaxed, memory_order_relaxed));
+	capture_set_reason(c, reason);
+}
+
 static bool wants_filter(const struct capture_options *o)
 {
 	return o->filter != NULL && o->filter[strspn(o->filter, " \t\n")] != 0;
@@ -47,6 +59,7 @@ int capture_open(const struct capture_source *source, const struct capture_optio
 	c->index = options->index;
 	c->queues = 1;
 	atomic_init(&c->reason, "");
+	atomic_init(&c->state_now, CAPTURE_RX_RUNNING);
 	// A bad filter should not cost a device its start where the link type is known before.
 	if (wants_filter(options) && c->ops->link >= 0)
 		r = filter_new(options->filter, (uint16_t)c->ops->link, &c->filter, error, size);

@@ -23,11 +23,11 @@ struct capture_source {
 	enum capture_kind kind;
 	char target
 		[CAPTURE_TARGET_MAX]; // path, interface, PCI address, or vdev string with its arguments
-	unsigned queues;	      // 0: as the source thinks best
-	uint32_t snaplen;	      // 0: all
-	int promisc;		      // -1 default (on for live), 0, 1
-	double speed;		      // files: 0 as fast as possible, 1 as recorded, 2 twice that
-	uint32_t loop;		      // files: times to read it, 0 and 1 once
+	unsigned queues;              // 0: as the source thinks best
+	uint32_t snaplen;             // 0: all
+	int promisc;                  // -1 default (on for live), 0, 1
+	double speed;                 // files: 0 as fast as possible, 1 as recorded, 2 twice that
+	uint32_t loop;                // files: times to read it, 0 and 1 once
 	uint32_t buffer_mib; // afpacket: kernel buffer of each queue, 0: as pktaid thinks best
 };
 
@@ -40,8 +40,8 @@ int capture_source_parse(const char *text, struct capture_source *ret, char *err
 struct capture_options {
 	const char *filter; // libpcap filter text, or NULL
 	unsigned workers;   // queues are at most this many
-	int numa_node;	    // -1 any
-	uint16_t index;	    // the capture's index, set in packets
+	int numa_node;      // -1 any
+	uint16_t index;     // the capture's index, set in packets
 	uint32_t
 		chunk_bytes; // memory taken at a time for packets of files and afpacket, 0: default
 };
@@ -55,18 +55,19 @@ int capture_open(const struct capture_source *, const struct capture_options *,
 void capture_close(struct capture *);
 
 unsigned capture_queues(const struct capture *);
-bool capture_is_live(const struct capture *);		 // false: a file
-const char *capture_interface(const struct capture *);	 // for in_iface; "" for files
+bool capture_is_live(const struct capture *);            // false: a file
+const char *capture_interface(const struct capture *);   // for in_iface; "" for files
 const char *capture_time_source(const struct capture *); // nic kernel tsc file
 
 enum capture_state {
 	CAPTURE_RX_RUNNING,
 	CAPTURE_RX_PAUSED, // nothing can come now (interface down); goes on by itself
-	CAPTURE_RX_END,	   // end of file
+	CAPTURE_RX_END,    // end of file
 	CAPTURE_RX_FAILED,
 };
 
-// What one call of capture_rx did. received = n returned + filtered + dropped_no_mbuf.
+// What one call of capture_rx_burst did. received = n returned + filtered + dropped_no_mbuf. Packets
+// may come together with END or FAILED: they count, and nothing comes after them.
 struct capture_rx {
 	uint32_t received;
 	uint32_t filtered;
@@ -77,7 +78,12 @@ struct capture_rx {
 };
 
 // Fills up to n packets' source section (now_ns excepted) and returns how many. Each returned packet
-// holds a reference to its mbuf or chunk. Data is contiguous whatever the driver delivered.
+// holds a reference to its mbuf or chunk. Data is contiguous whatever the driver delivered. seq counts
+// from 1, what the filter refuses included; with several queues the numbers of each are apart by the
+// number of queues, so that none comes twice in a capture.
+//
+// A source has a bounded number of buffers, and a packet that is held keeps one: a file then waits,
+// a live source drops. So no stage may hold a packet longer than it takes to work on it: copy instead.
 // Thread: the worker that polls the queue.
 unsigned capture_rx_burst(
 	struct capture *, unsigned queue, struct packet *pkts, unsigned n, struct capture_rx *ret);

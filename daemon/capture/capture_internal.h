@@ -21,7 +21,7 @@ struct capture_ops {
 	// As capture_rx_burst, before the filter. Thread: the queue's worker.
 	unsigned (*rx)(struct capture *, unsigned queue, struct packet *, unsigned n,
 		struct capture_rx *ret);
-	void (*losses)(struct capture *, struct capture_losses *ret);		 // NULL: none
+	void (*losses)(struct capture *, struct capture_losses *ret);            // NULL: none
 	void (*progress)(const struct capture *, uint64_t *done, uint64_t *all); // NULL: none
 };
 
@@ -41,13 +41,22 @@ struct capture {
 	char interface[64];
 	const char *time_source;
 	struct filter *filter; // NULL: all packets pass
-	void *state;	       // the kind's own
+	void *state;           // the kind's own
 	_Atomic(const char *) reason;
+	_Atomic int state_now; // live sources: enum capture_state of all queues
 };
 
 static inline void capture_set_reason(struct capture *c, const char *reason)
 {
 	atomic_store_explicit(&c->reason, reason, memory_order_release);
+}
+
+// A live source's state, for all its queues; failed is for ever. Thread: any worker of it.
+void capture_set_state(struct capture *, enum capture_state, const char *reason);
+
+static inline enum capture_state capture_state_now(const struct capture *c)
+{
+	return (enum capture_state)atomic_load_explicit(&c->state_now, memory_order_relaxed);
 }
 
 // Writes a message and returns code.
@@ -83,7 +92,7 @@ bool filter_is_jit(const struct filter *); // the first program runs as machine 
 bool filter_match(struct filter *, const struct packet *p);
 bool filter_match_pcap(struct filter *, const struct packet *p);
 
-int link_to_dlt(uint16_t link);	 // file's link type to libpcap's DLT
+int link_to_dlt(uint16_t link);  // file's link type to libpcap's DLT
 uint16_t link_from_dlt(int dlt); // and back
 
 // --- store.c: packets' bytes copied into chunks, where a source cannot leave them where they are ---

@@ -21,8 +21,8 @@ enum file_time { FILE_TIME_MULTIPLY, FILE_TIME_DIVIDE, FILE_TIME_SHIFT };
 
 struct file_interface {
 	uint16_t link;
-	uint8_t time;	  // enum file_time
-	uint8_t shift;	  // FILE_TIME_SHIFT: units are 2^-shift s
+	uint8_t time;     // enum file_time
+	uint8_t shift;    // FILE_TIME_SHIFT: units are 2^-shift s
 	uint32_t snaplen; // 0: none
 	uint32_t caplen_max;
 	uint64_t factor; // ns a unit, or units a second
@@ -32,7 +32,7 @@ struct file_interface {
 enum file_step {
 	FILE_STEP_PACKET, // ret is filled; the record takes step_bytes
 	FILE_STEP_OTHER,  // something else was passed over
-	FILE_STEP_NEED,	  // more bytes are needed: need of them, counted from at
+	FILE_STEP_NEED,   // more bytes are needed: need of them, counted from at
 	FILE_STEP_CORRUPT // the reason is written
 };
 
@@ -52,19 +52,19 @@ struct file {
 	enum file_step (*step)(struct file *, struct packet *ret);
 	bool is_swapped;
 	uint8_t pcap_record_bytes;
-	uint8_t pcap_swapped_lengths;	   // old versions: 1 always, 2 where they look so
+	uint8_t pcap_swapped_lengths;      // old versions: 1 always, 2 where they look so
 	struct file_interface *interfaces; // pcap: one
 	uint32_t interface_count, interface_room;
 	// packets
-	uint64_t pkts;	    // read so far
+	uint64_t pkts;      // read so far
 	uint64_t pass_pkts; // of this pass through the file
 	uint32_t passes_left;
 	uint64_t passes_done;
 	bool has_times;
 	uint64_t first_ns, last_ns; // earliest and latest time of the first pass
-	uint64_t offset_ns;	    // added to times: later passes
+	uint64_t offset_ns;         // added to times: later passes
 	// pace
-	double ns_per_ns;		    // 0: none
+	double ns_per_ns;                   // 0: none
 	uint64_t pace_clock_ns, pace_ts_ns; // this moment stands for that timestamp; 0: not yet set
 	enum capture_state state;
 	_Atomic uint64_t progress;

@@ -18,8 +18,9 @@ enum { GUNZIP_INPUT_BYTES = 128 * 1024 };
 
 struct gunzip {
 	z_stream z;
-	bool is_between; // no member of the gzip file is open
-	bool is_broken;  // told once all bytes before the fault have been delivered
+	bool is_between;  // no member of the gzip file is open
+	bool wants_input; // else it may hold more output, though it has taken all input
+	bool is_broken;   // told once all bytes before the fault have been delivered
 	uint8_t input[GUNZIP_INPUT_BYTES];
 };
 
@@ -33,7 +34,7 @@ static int gunzip_open(struct file_io *io)
 		free(g);
 		return -ENOMEM;
 	}
-	g->is_between = true;
+	g->is_between = g->wants_input = true;
 	io->gunzip = g;
 	return 0;
 }
@@ -129,7 +130,7 @@ static ssize_t read_gunzip(struct file_io *io, void *data, size_t size)
 	while (g->z.avail_out == size) {
 		if (g->is_broken)
 			return -EBADMSG;
-		if (g->z.avail_in == 0) {
+		if (g->z.avail_in == 0 && g->wants_input) {
 			n = read_raw(io, g->input, sizeof(g->input));
 			if (n == 0)
 				return g->is_between ? 0 : -EBADMSG;
@@ -142,6 +143,7 @@ static ssize_t read_gunzip(struct file_io *io, void *data, size_t size)
 			return -EBADMSG;
 		g->is_between = false;
 		r = inflate(&g->z, Z_NO_FLUSH);
+		g->wants_input = r == Z_STREAM_END || g->z.avail_out > 0;
 		if (r == Z_STREAM_END)
 			g->is_between = true;
 		else
@@ -162,7 +164,7 @@ int file_io_rewind(struct file_io *io)
 	io->offset = 0;
 	if (io->gunzip != NULL) {
 		io->gunzip->z.avail_in = 0;
-		io->gunzip->is_between = true;
+		io->gunzip->is_between = io->gunzip->wants_input = true;
 		io->gunzip->is_broken = false;
 	}
 	return 0;

@@ -12,9 +12,9 @@ struct gunzip;
 
 struct file_io {
 	int fd;
-	bool regular;	 // can be read again, and has a size
-	uint64_t size;	 // bytes of the file as it lies there, 0 for streams
-	uint64_t start;	 // where it begins
+	bool regular;    // can be read again, and has a size
+	uint64_t size;   // bytes of the file as it lies there, 0 for streams
+	uint64_t start;  // where it begins
 	uint64_t offset; // bytes read from fd so far, from start
 	struct gunzip *gunzip;
 };

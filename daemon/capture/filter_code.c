@@ -112,7 +112,7 @@ static void load_indexed(struct emitter *e, const struct bpf_insn *i)
 	BYTES(e, 0x4c, 0x8d, 0x89); // lea r9, [rcx + k]: 64 bits, so that nothing wraps
 	put32(e, i->k);
 	BYTES(e, 0x4d, 0x8d, 0x51, (uint8_t)bytes); // lea r10, [r9 + bytes]
-	BYTES(e, 0x49, 0x39, 0xf2);		    // cmp r10, rsi
+	BYTES(e, 0x49, 0x39, 0xf2);                 // cmp r10, rsi
 	jump_if(e, ABOVE, e->fail);
 	if (bytes == 4) // mov eax, [rdi + r9], or movzx
 		BYTES(e, 0x42, 0x8b, 0x04, 0x0f);
@@ -252,7 +252,7 @@ static enum condition condition_of(unsigned op)
 	return op == BPF_JEQ   ? EQUAL
 	       : op == BPF_JGT ? ABOVE
 	       : op == BPF_JGE ? NOT_BELOW
-			       : NOT_EQUAL;
+	                       : NOT_EQUAL;
 }
 
 static void branch(struct emitter *e, const struct bpf_insn *i, uint32_t at)

@@ -36,21 +36,13 @@ struct port {
 	struct capture *capture;
 	struct netdev_watch watch;
 	bool is_watched;
-	_Atomic int state;	    // enum capture_state; written by the first queue's worker
+	_Atomic int state;          // enum capture_state; written by the first queue's worker
 	struct rte_eth_stats first; // when the capture began
 	char down_text[128], gone_text[128];
 	struct port_queue queues[];
 };
 
 // --- receiving: the queue's worker ---
-
-static void set_state(struct port *p, enum capture_state state, const char *reason)
-{
-	if (atomic_load_explicit(&p->state, memory_order_relaxed) == (int)state)
-		return;
-	capture_set_reason(p->capture, reason);
-	atomic_store_explicit(&p->state, (int)state, memory_order_relaxed);
-}
 
 static void watch(struct port *p, struct port_queue *q)
 {
@@ -64,17 +56,17 @@ static void watch(struct port *p, struct port_queue *q)
 	if (p->is_watched)
 		s = netdev_watch_check(&p->watch);
 	if (s == CAPTURE_RX_FAILED || rte_eth_dev_is_removed(p->device.port) == 1) {
-		set_state(p, CAPTURE_RX_FAILED, p->gone_text);
+		capture_set_state(p->capture, CAPTURE_RX_FAILED, p->gone_text);
 		return;
 	}
 	if (rte_eth_link_get_nowait(p->device.port, &link) < 0)
 		link.link_status = RTE_ETH_LINK_UP; // it does not say
 	if (s == CAPTURE_RX_PAUSED)
-		set_state(p, CAPTURE_RX_PAUSED, p->watch.down_text);
+		capture_set_state(p->capture, CAPTURE_RX_PAUSED, p->watch.down_text);
 	else if (link.link_status == RTE_ETH_LINK_DOWN)
-		set_state(p, CAPTURE_RX_PAUSED, p->down_text);
+		capture_set_state(p->capture, CAPTURE_RX_PAUSED, p->down_text);
 	else
-		set_state(p, CAPTURE_RX_RUNNING, "");
+		capture_set_state(p->capture, CAPTURE_RX_RUNNING, "");
 }
 
 static uint64_t read_time(struct port *p, struct port_queue *q)
@@ -149,7 +141,7 @@ static unsigned port_rx(
 	uint64_t now;
 	uint16_t got;
 
-	rx->state = (enum capture_state)atomic_load_explicit(&p->state, memory_order_relaxed);
+	rx->state = capture_state_now(c);
 	if (rx->state == CAPTURE_RX_FAILED)
 		return 0;
 	got = rte_eth_rx_burst(p->device.port, (uint16_t)queue, m,
@@ -163,9 +155,9 @@ static unsigned port_rx(
 			count += take(p, q, queue, m[i], now, &pkts[count], rx);
 		packet_store_settle(&q->store);
 		if (rx->state == CAPTURE_RX_PAUSED && queue == 0)
-			set_state(p, CAPTURE_RX_RUNNING, "");
+			capture_set_state(p->capture, CAPTURE_RX_RUNNING, "");
 	}
-	rx->state = (enum capture_state)atomic_load_explicit(&p->state, memory_order_relaxed);
+	rx->state = capture_state_now(c);
 	return count;
 }
 
@@ -236,7 +228,6 @@ static int port_open(struct capture *c, const struct capture_options *o, char *e
 	memset(p, 0, bytes);
 	p->device = device;
 	p->capture = c;
-	atomic_init(&p->state, CAPTURE_RX_RUNNING);
 	c->queues = device.queues;
 	for (unsigned i = 0; r == 0 && i < c->queues; i++)
 		r = packet_store_init(&p->queues[i].store, o);

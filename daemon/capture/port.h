@@ -69,7 +69,7 @@ struct port_device {
 	uint64_t timestamp_flag;
 	unsigned if_index; // network interface behind it, 0: none
 	struct rte_mempool *pool;
-	bool keeps_mbufs;	     // the driver does not give all back
+	bool keeps_mbufs;            // the driver does not give all back
 	struct port_sockets sockets; // that the driver will leave open
 };
 

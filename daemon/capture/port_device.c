@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <rte_bus_pci.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -158,7 +157,7 @@ static void rss_symmetric(
 	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 	conf->rx_adv_conf.rss_conf.rss_key = key;
 	conf->rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size != 0 ? info->hash_key_size
-									  : 40;
+	                                                                  : 40;
 	conf->rx_adv_conf.rss_conf.rss_hf = rss_functions(info);
 }
 

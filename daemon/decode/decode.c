@@ -96,8 +96,8 @@ void decode_slow(const struct decode_config *config, struct packet *p)
 // Where the short cut has come to.
 struct fast {
 	const uint8_t *at; // L4 header
-	uint32_t off;	   // of it
-	uint32_t left;	   // L4 bytes by the IP header
+	uint32_t off;      // of it
+	uint32_t left;     // L4 bytes by the IP header
 	uint32_t captured; // L4 bytes captured
 };
 
@@ -265,9 +265,9 @@ static inline bool decode_fast(struct packet *p)
 	if (!ok)
 		return false;
 	f.off = (uint32_t)(f.at - p->data);
-	ok = l->proto == IP_TCP	  ? fast_tcp(p, l, &f)
+	ok = l->proto == IP_TCP   ? fast_tcp(p, l, &f)
 	     : l->proto == IP_UDP ? fast_udp(p, l, &f)
-				  : false;
+	                          : false;
 	if (!ok)
 		return false;
 	l->l3_off = off;

@@ -47,8 +47,8 @@ enum {
 	ETHERTYPE_QINQ = 0x88a8,
 	ETHERTYPE_LLDP = 0x88cc,
 	ETHERTYPE_MACSEC = 0x88e5,
-	ETHERTYPE_PBB = 0x88e7,	  // 802.1ah I-TAG
-	ETHERTYPE_CMD = 0x8909,	  // Cisco metadata (security group tag)
+	ETHERTYPE_PBB = 0x88e7,   // 802.1ah I-TAG
+	ETHERTYPE_CMD = 0x8909,   // Cisco metadata (security group tag)
 	ETHERTYPE_VNTAG = 0x8926, // Cisco, 802.1Qbh
 	ETHERTYPE_ETAG = 0x893f,  // 802.1BR
 	ETHERTYPE_QINQ_OLD = 0x9100,
@@ -89,9 +89,9 @@ struct decoder {
 	const struct decode_config *config;
 	struct packet *p;
 	struct ip_layer *layer; // innermost so far, NULL before the first
-	uint32_t off;		// of what is looked at next; never beyond end
-	uint32_t end;		// see above
-	uint32_t cap;		// see above; never beyond end
+	uint32_t off;           // of what is looked at next; never beyond end
+	uint32_t end;           // see above
+	uint32_t cap;           // see above; never beyond end
 	uint16_t ethertype;
 	uint8_t proto;
 	uint8_t tunnel_type; // enum tunnel_type that the next IP layer lies in

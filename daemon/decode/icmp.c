@@ -9,7 +9,7 @@ enum { NO_COUNTERPART = 0xff };
 struct icmp_type {
 	uint8_t min_size;    // of the message; 0: the type is not registered
 	uint8_t counterpart; // the type that answers it, or NO_COUNTERPART
-	bool is_error;	     // quotes a packet behind its first eight bytes
+	bool is_error;       // quotes a packet behind its first eight bytes
 };
 
 #define ONE_WAY(size)                                                                              \

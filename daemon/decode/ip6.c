@@ -137,7 +137,7 @@ static uint32_t ip6_extension(struct decoder *d, uint8_t proto, uint8_t *ret_nex
 		ip6_routing(d, h);
 	} else if (proto == IP_HOPOPTS || proto == IP_DSTOPTS) {
 		d->p->protocols |= proto == IP_HOPOPTS ? PROTOCOL_BIT(IPV6_HOPOPTS)
-						       : PROTOCOL_BIT(IPV6_DSTOPTS);
+		                                       : PROTOCOL_BIT(IPV6_DSTOPTS);
 		if (size <= captured)
 			ip6_options(d, cursor_of(h + 2, size - 2));
 	}

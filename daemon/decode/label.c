@@ -73,8 +73,8 @@ enum decode_looks decode_looks_ethernet(const struct decoder *d, uint32_t skip)
 		if (decoder_captured(d) == skip + 14)
 			return DECODE_LOOKS_MAYBE;
 		return decode_looks_ip_version(d, skip + 14, type == ETHERTYPE_IPV4 ? 4 : 6)
-			       ? DECODE_LOOKS_YES
-			       : DECODE_LOOKS_NO;
+		               ? DECODE_LOOKS_YES
+		               : DECODE_LOOKS_NO;
 	case ETHERTYPE_ARP:
 	case ETHERTYPE_RARP:
 	case ETHERTYPE_VLAN:

@@ -202,8 +202,8 @@ static bool gtpu_extensions(struct decoder *d, bool has_extensions)
 static bool gtpu_is_message(uint8_t type)
 {
 	switch (type) {
-	case 1:	  // echo request
-	case 2:	  // echo response
+	case 1:   // echo request
+	case 2:   // echo response
 	case 26:  // error indication
 	case 31:  // supported extension headers notification
 	case 253: // tunnel status

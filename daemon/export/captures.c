@@ -11,7 +11,7 @@
 struct capture_row {
 	struct export_capture is;
 	uint16_t iface_size, capture_size;
-	char iface[224];		// ,"in_iface":"eth0", or nothing
+	char iface[224];                // ,"in_iface":"eth0", or nothing
 	char capture[EVE_CAPTURE_SIZE]; // "capture":"name","ts_source":"kernel"
 };
 

@@ -6,7 +6,7 @@
 #include "put.h"
 
 enum {
-	EVE_HEAD_SIZE = 1024,	// the most that the functions below put
+	EVE_HEAD_SIZE = 1024,   // the most that the functions below put
 	EVE_CAPTURE_SIZE = 480, // the most that eve_put_capture puts
 };
 

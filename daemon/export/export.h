@@ -18,9 +18,9 @@
 // An anomaly, with where it was seen: from the packet's innermost decoded layer, or none.
 struct anomaly_record {
 	uint64_t ts_ns;
-	uint64_t pcap_cnt;	 // number of the packet within its capture
+	uint64_t pcap_cnt;       // number of the packet within its capture
 	struct flow_tuple tuple; // version 0: no IP layer
-	uint64_t flow_id;	 // 0: none
+	uint64_t flow_id;        // 0: none
 	uint16_t capture;
 	uint8_t event; // enum event_id
 	uint8_t has_tuple;
@@ -71,7 +71,7 @@ struct json {
 
 void json_init(struct json *);
 void json_fini(struct json *);
-void json_reset(struct json *);	      // forgets the text, keeps the memory
+void json_reset(struct json *);       // forgets the text, keeps the memory
 const char *json_text(struct json *); // NUL-terminated; NULL when failed
 
 // key NULL inside arrays. Strings are escaped; invalid UTF-8 becomes U+FFFD. Numbers above 2^53 are
@@ -100,7 +100,7 @@ void eve_arp(struct json *, const struct arp_record *);
 void community_id(const struct flow_tuple *, char text[40]);
 
 const char *flow_end_name(enum flow_end); // fin rst reuse idle active eof forced evicted
-const char *flow_tcp_state_name(enum flow_tcp_state);	  // as EVE
+const char *flow_tcp_state_name(enum flow_tcp_state);     // as EVE
 const char *ip_proto_name(uint8_t proto, char buffer[4]); // EVE's name, else the number as text
 const char *tunnel_type_name(enum tunnel_type);
 
@@ -110,7 +110,7 @@ struct export;
 
 struct export_config {
 	const char *events_path; // --events: FILE, "-" for stdout, NULL for none
-	uint64_t recent_bytes;	 // bound of the recent store
+	uint64_t recent_bytes;   // bound of the recent store
 	unsigned workers;
 	struct ring **records; // one per worker
 };
@@ -138,7 +138,7 @@ struct export_stats {
 	uint64_t records_written[8]; // by enum record_type; [0]: ready lines (export_line)
 	uint64_t records_bad; // not of a known type or shorter than their struct: a bug of ours
 	uint64_t write_errors;
-	uint64_t lines_lost;	// lines that a sink could not write
+	uint64_t lines_lost;    // lines that a sink could not write
 	uint64_t lines_refused; // ready lines not taken: more than EXPORT_LINES_BYTES waited
 	uint64_t recent_flows;
 	uint64_t recent_bytes;

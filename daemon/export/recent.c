@@ -20,19 +20,19 @@ enum {
 #define CURSOR_FOLD (UINT64_C(0xfffffffe))
 
 struct entry {
-	uint16_t size;	   // with this head, multiple of 8
+	uint16_t size;     // with this head, multiple of 8
 	uint8_t forgotten; // control
 	uint8_t unused[5];
 	// follows: a struct flow_record, without the packets of its sequence that it does not have
 };
 
 struct segment {
-	uint64_t first;		// number of its first flow
-	uint32_t used;		// tail: bytes
+	uint64_t first;         // number of its first flow
+	uint32_t used;          // tail: bytes
 	_Atomic uint32_t count; // tail writes, control reads: flows that are whole
-	uint32_t forgotten;	// by control, under the lock
-	uint16_t pins;		// under the lock
-	bool orphan;		// under the lock: off the list
+	uint32_t forgotten;     // by control, under the lock
+	uint16_t pins;          // under the lock
+	bool orphan;            // under the lock: off the list
 	_Alignas(8) uint8_t bytes[];
 };
 

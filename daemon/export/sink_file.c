@@ -21,7 +21,7 @@ struct file {
 	int fd;
 	bool failing;
 	uint64_t lost_before; // lines_lost when it began to fail
-	char *rest;	      // of a line that was cut
+	char *rest;           // of a line that was cut
 	size_t rest_size;
 };
 

@@ -24,9 +24,9 @@
 
 enum {
 	BATCH_BYTES = 256 << 10, // of lines, before they go to the sinks
-	LINE_BYTES = 8 << 10,	 // room left for one more
-	RELEASE_RECORDS = 32,	 // after so many a ring's room is given back
-	TURN_RECORDS = 512,	 // after so many the next ring has its turn
+	LINE_BYTES = 8 << 10,    // room left for one more
+	RELEASE_RECORDS = 32,    // after so many a ring's room is given back
+	TURN_RECORDS = 512,      // after so many the next ring has its turn
 };
 
 #define SLEEP_MIN_NS (UINT64_C(100) * 1000)
@@ -142,7 +142,7 @@ static void write_arp(struct json *j, const void *record)
 
 // What the tail does with each type of record; a type without a row is not known.
 static const struct {
-	size_t size;					  // at least
+	size_t size;                                      // at least
 	void (*write)(struct json *, const void *record); // NULL: no line
 } record_table[RECORD_TYPES] = {
 	[RECORD_FLOW] = {offsetof(struct flow_record, splt), write_flow},

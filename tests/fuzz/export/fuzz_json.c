@@ -161,7 +161,7 @@ static void check_utf8(const char *text, size_t size)
 			CHECK((s[i] & 0xc0) == 0x80);
 			code = code << 6 | (s[i] & 0x3f);
 		}
-		CHECK(n == 1	 ? code >= 0x20
+		CHECK(n == 1     ? code >= 0x20
 			: n == 2 ? code >= 0x80
 			: n == 3 ? code >= 0x800
 				 : code >= 0x10000);

@@ -84,7 +84,7 @@ static void pcap_kuznetsov_and_old(void **state)
 	bytes_free(&b);
 
 	pcap_head(&b, MICRO, 12); // DLT_RAW, written as it is
-	b.data[6] = 3;		  // version 2.3: lengths the other way round where they look so
+	b.data[6] = 3;            // version 2.3: lengths the other way round where they look so
 	pcap_record(&b, 1, 1, 30, 30, 4);
 	put32(&b, 2);
 	put32(&b, 2);

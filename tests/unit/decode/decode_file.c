@@ -67,7 +67,7 @@ static uint16_t link_of(int datalink)
 {
 	return datalink == DLT_RAW    ? LINK_RAW
 	       : datalink == DLT_LOOP ? LINK_LOOP
-				      : (uint16_t)datalink;
+	                              : (uint16_t)datalink;
 }
 
 int main(int argc, char **argv)

@@ -171,9 +171,9 @@ static void extension_headers(void **state)
 	(void)state;
 	begin(LINK_RAW);
 	frame_ip6(&f, IP_HOPOPTS);
-	FRAME_TEXT(&f, "\x3c\0\5\2\0\0\1\0");			  // router alert, PadN
-	FRAME_TEXT(&f, "\x2b\0\1\4\0\0\0\0");			  // destination options
-	FRAME_TEXT(&f, "\x33\0\4\0\0\0\0\0");			  // segment routing, none left
+	FRAME_TEXT(&f, "\x3c\0\5\2\0\0\1\0");                     // router alert, PadN
+	FRAME_TEXT(&f, "\x2b\0\1\4\0\0\0\0");                     // destination options
+	FRAME_TEXT(&f, "\x33\0\4\0\0\0\0\0");                     // segment routing, none left
 	FRAME_TEXT(&f, "\x11\4\0\0\0\0\0\1\0\0\0\2abcdefghijkl"); // AH
 	udp_payload();
 	decode();

@@ -95,7 +95,7 @@ static void invalid_utf8_is_replaced(void **state)
 {
 	(void)state;
 	assert_written_as("\x80", 1, "\"" BAD "\"");
-	assert_written_as("\xc0\xaf", 2, "\"" BAD BAD "\"");	     // overlong
+	assert_written_as("\xc0\xaf", 2, "\"" BAD BAD "\"");         // overlong
 	assert_written_as("\xe0\x80\xaf", 3, "\"" BAD BAD BAD "\""); // overlong
 	assert_written_as("\xed\xa0\x80", 3, "\"" BAD BAD BAD "\""); // surrogate
 	assert_written_as("\xf4\x90\x80\x80", 4, "\"" BAD BAD BAD BAD "\"");

@@ -186,7 +186,7 @@ static unsigned check_events(void)
 		uint64_t id = number_in(line, "\"flow_id\":");
 		uint32_t n = (uint32_t)id, worker = (uint32_t)(id >> 32);
 		const char *type = n % 16 == 3 ? "\"event_type\":\"anomaly\""
-					       : "\"event_type\":\"flow\"";
+		                               : "\"event_type\":\"flow\"";
 
 		assert_in_range(worker, 0, WORKERS - 1);
 		assert_int_equal(n, ++last[worker]);
