@@ -49,7 +49,8 @@ static void start_capture(struct daemon *d, const struct config_capture *c)
 	if (r >= 0)
 		return;
 	log_error("capture %s: %s", c->source, error);
-	d->exit_status = 2;
+	if (d->config->exit_when_done)
+		d->exit_status = 2;
 }
 
 static bool has_capture(const struct config *config, const char *name)
@@ -216,10 +217,11 @@ static void summary(struct daemon *d)
 	unsigned n = list != NULL ? captures_list(d->workers, list, CAPTURES_MAX) : 0;
 
 	for (unsigned i = 0; i < n; i++) {
+		if (!d->config->exit_when_done)
+			continue;
 		if (list[i].phase == CAPTURE_FAILED)
 			d->exit_status = 2;
-		if (d->config->exit_when_done)
-			print_capture(d, &list[i]);
+		print_capture(d, &list[i]);
 	}
 	free(list);
 }
