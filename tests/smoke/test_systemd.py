@@ -300,6 +300,9 @@ def main(build, source):
     for tool in ("systemd-nspawn", "nsenter", "systemd-sysusers"):
         if shutil.which(tool) is None:
             skip("no " + tool)
+    done = run("unshare", "--mount", "--pid", "--net", "--fork", "true")
+    if done.returncode != 0:
+        skip("no namespaces in this chroot or container (%s)" % done.stdout.strip())
     machine.mount()
     install(build, source)
     machine.boot()

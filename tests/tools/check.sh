@@ -27,15 +27,13 @@ step() { # step NAME COMMAND...
 }
 
 build_in() { # build_in FOLDER CC MESON-OPTIONS...
-	local dir=$1 cc=$2
+	local dir=$1 cc=$2 log again=()
 	shift 2
-	if [ -f "$dir/build.ninja" ]; then
-		"${as_user[@]}" meson configure "$dir" "$@"
-	else
-		"${as_user[@]}" env CC="$cc" meson setup "$dir" "$@" >"/tmp/pktaid-setup.$$" 2>&1 ||
-			{ cat "/tmp/pktaid-setup.$$"; rm -f "/tmp/pktaid-setup.$$"; return 1; }
-		rm -f "/tmp/pktaid-setup.$$"
-	fi
+	[ ! -f "$dir/build.ninja" ] || again=(--reconfigure)
+	log=$(mktemp)
+	"${as_user[@]}" env CC="$cc" meson setup "${again[@]}" "$dir" "$@" >"$log" 2>&1 ||
+		{ cat "$log"; rm -f "$log"; return 1; }
+	rm -f "$log"
 	"${as_user[@]}" ninja -C "$dir" -j "$jobs" --quiet
 }
 

@@ -65,8 +65,17 @@ def wait_until(claim, what, seconds=20, step=0.02):
 def need_root():
     if os.geteuid() != 0:
         raise Skip("needs root")
-    if not os.path.exists("/proc/self/ns/net") or shutil.which("ip") is None:
-        raise Skip("needs network namespaces and iproute2")
+    for tool in ("ip", "sysctl"):
+        if shutil.which(tool) is None:
+            raise Skip("no " + tool)
+    need_namespaces("--net", "--mount")
+
+
+def need_namespaces(*kinds):
+    """Skips where there are none to be had: in a chroot, whose / is no mount point, or a container."""
+    p = subprocess.run(["unshare", *kinds, "true"], stderr=subprocess.PIPE, text=True)
+    if p.returncode != 0:
+        raise Skip("no namespaces in this chroot or container (%s)" % p.stderr.strip())
 
 
 def temporary():

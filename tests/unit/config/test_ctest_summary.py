@@ -23,6 +23,28 @@ def build(where, name, *results):
     return os.path.join(where, name)
 
 
+PARTS = """ok       test_one                                        0.1 s
+skipped  test_two                                     no disk
+test_three (__main__.Tables.test_three) ... skipped 'no tape'
+test_four (__main__.Tables.test_four)
+What it is about. ... skipped 'no drum'
+[ RUN      ] too_long_is_said_once_and_skipped
+[  SKIPPED ] five
+[  SKIPPED ] 1 test(s), listed below:
+[  SKIPPED ] five
+OK (skipped=2)
+"""
+
+
+def parts(where):
+    """A test that passed and a test that failed, both of which left parts out."""
+    folder = build(where, "parts")
+    with open(os.path.join(folder, "meson-logs", "testlog.json"), "w") as f:
+        f.write(json.dumps({"name": "some", "result": "OK", "stdout": PARTS}) + "\n")
+        f.write(json.dumps({"name": "more", "result": "FAIL", "stderr": PARTS}) + "\n")
+    return folder
+
+
 def main():
     with tempfile.TemporaryDirectory() as d:
         good = build(d, "good", "OK", "OK", "SKIP", "EXPECTEDFAIL")
@@ -43,6 +65,11 @@ def main():
         for nothing in (empty, os.path.join(d, "nowhere")):
             code, lines = summary(good, nothing)
             assert (code, lines[-1]) == (1, "3 passed, 1 failed, 1 skipped"), lines
+        some = parts(d)
+        code, lines = summary(some)
+        assert (code, lines[-1]) == (1, "1 passed, 1 failed, 8 skipped"), lines
+        assert lines[:4] == ["skipped: %s: some: %s" % (some, x) for x in (
+            "test_two (no disk)", "test_three (no tape)", "test_four (no drum)", "five (no reason given)")], lines
         code, lines = summary()
         assert (code, lines[-1]) == (1, "0 passed, 0 failed, 0 skipped"), lines
 

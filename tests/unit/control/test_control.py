@@ -622,7 +622,8 @@ class Events(unittest.TestCase):
         self.assertGreater(e['pktai']['malformed']['tcp_short'], 0)
         self.assertEqual(e['stats']['decoder']['pkts'], e['pktai']['captures'][0]['processed'])
         self.assertEqual(e['stats']['decoder']['ipv4'], e['pktai']['protocols'][1]['packets'])
-        schema = os.environ.get('PKTAI_EVE_SCHEMA', os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..', '..', 'shared', 'schema', 'eve.schema.json'))
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..', '..', 'shared', 'schema')
+        schema = os.path.join(os.environ.get('PKTAI_SCHEMA') or folder, 'eve.schema.json')
         if not os.path.exists(schema):
             self.skipTest('no EVE schema at ' + schema)
         try:

@@ -93,7 +93,7 @@ def described(records, folder):
 
 
 def eve(records, folder):
-    schema = os.path.join(os.environ.get("PKTAI_SCHEMA", folder), "eve.schema.json")
+    schema = os.path.join(os.environ.get("PKTAI_SCHEMA") or folder, "eve.schema.json")
     try:
         import jsonschema
     except ImportError:
