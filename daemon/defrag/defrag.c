@@ -55,6 +55,17 @@ void defrag_free(struct defrag *d)
 	free(d);
 }
 
+bool defrag_has_buffer(const struct defrag *d)
+{
+	return chunk_pool_in_use(d->chunks) < DEFRAG_BUFFERS;
+}
+
+void defrag_refuse(const struct ip_layer *l, struct counters *c)
+{
+	count(c, l->version, COUNTER_ipv4_fragments);
+	count(c, l->version, COUNTER_ipv4_memcap);
+}
+
 size_t defrag_bytes_in_use(const struct defrag *d)
 {
 	return (size_t)d->blocks_in_use * DEFRAG_BLOCK_BYTES;
