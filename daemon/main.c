@@ -232,6 +232,8 @@ static void summary(struct daemon *d)
 	unsigned n = list != NULL ? captures_list(d->workers, list, CAPTURES_MAX) : 0;
 
 	for (unsigned i = 0; i < n; i++) {
+		if (!d->config->exit_when_done)
+			continue;
 		if (list[i].phase == CAPTURE_FAILED)
 			d->exit_status = 2;
 		print_capture(d, &list[i]);

@@ -204,9 +204,10 @@ static uint8_t policy_for(const struct defrag_config *c, const struct ip_layer *
 // --- Letting fragments go ---
 
 // Emits the accounting of a tracker's fragments in the order in which they came, the last `leave_out`
-// excepted.
+// excepted. They keep their timestamps, but for the flows they come now: the capture's clock never goes
+// back, so that it makes no difference whether somebody looked for idle flows in the meantime.
 static void emit_fragments(struct defrag *d, const struct defrag_tracker *t, uint32_t leave_out,
-	defrag_emit emit, void *ctx)
+	uint64_t now_ns, defrag_emit emit, void *ctx)
 {
 	uint32_t by_arrival[DEFRAG_FRAGMENTS_PER_DATAGRAM];
 	struct packet *p = &d->scratch;
@@ -224,23 +225,37 @@ static void emit_fragments(struct defrag *d, const struct defrag_tracker *t, uin
 		const struct defrag_fragment *f = &d->fragment[by_arrival[i]];
 
 		p->ts_ns = f->ts_ns;
-		p->now_ns = f->now_ns;
+		p->now_ns = now_ns;
 		p->seq = f->seq;
 		p->wirelen = f->wirelen;
 		emit(ctx, p);
 	}
 }
 
-static void tracker_drop(struct defrag *d, uint32_t i, defrag_emit emit, void *ctx)
+static void tracker_drop(struct defrag *d, uint32_t i, uint64_t now_ns, defrag_emit emit, void *ctx)
 {
-	emit_fragments(d, &d->tracker[i], 0, emit, ctx);
+	emit_fragments(d, &d->tracker[i], 0, now_ns, emit, ctx);
 	tracker_unlink(d, i);
 	defrag_tracker_put(d, i);
 }
 
-// Makes room by letting the oldest datagram go.
-static bool evict_oldest(
-	struct defrag *d, uint32_t but, struct counters *c, defrag_emit emit, void *ctx)
+// When the fragments of a tracker may be said to come now: another capture has a clock of its own.
+static uint64_t now_for(const struct defrag *d, uint32_t i, const struct packet *p)
+{
+	const struct defrag_tracker *t = &d->tracker[i];
+	uint64_t now = t->first_now_ns;
+
+	if (t->key.capture == p->capture)
+		return p->now_ns;
+	for (uint32_t f = t->fragments; f != 0; f = d->fragment[f].next)
+		if (d->fragment[f].now_ns > now)
+			now = d->fragment[f].now_ns;
+	return now;
+}
+
+// Makes room for p by letting the oldest datagram go.
+static bool evict_oldest(struct defrag *d, uint32_t but, const struct packet *p, struct counters *c,
+	defrag_emit emit, void *ctx)
 {
 	uint32_t i = d->oldest;
 
@@ -250,7 +265,7 @@ static bool evict_oldest(
 		return false;
 	if (d->tracker[i].fragment_count > 0)
 		count(c, d->tracker[i].key.version, COUNTER_ipv4_evicted);
-	tracker_drop(d, i, emit, ctx);
+	tracker_drop(d, i, now_for(d, i, p), emit, ctx);
 	return true;
 }
 
@@ -260,7 +275,7 @@ static uint32_t tracker_new(struct defrag *d, const struct defrag_key *key, cons
 	uint32_t i = defrag_tracker_get(d), *bucket;
 	struct defrag_tracker *t;
 
-	if (i == 0 && evict_oldest(d, 0, c, emit, ctx))
+	if (i == 0 && evict_oldest(d, 0, p, c, emit, ctx))
 		i = defrag_tracker_get(d);
 	if (i == 0)
 		return 0;
@@ -348,7 +363,7 @@ static bool keep(struct defrag *d, uint32_t tracker, const struct packet *p, con
 			blocks = defrag_store(d, f->data, f->length);
 		if (i != 0 && (!payload || blocks != 0))
 			break;
-		if (!evict_oldest(d, tracker, c, emit, ctx))
+		if (!evict_oldest(d, tracker, p, c, emit, ctx))
 			break;
 	}
 	if (i == 0 || (payload && blocks == 0)) {
@@ -482,6 +497,7 @@ static enum defrag_result complete(struct defrag *d, uint32_t tracker, const str
 	ret_pkt->mbuf = NULL;
 	ret_pkt->chunk = chunk;
 	d->finishing = tracker;
+	d->finishing_now_ns = p->now_ns;
 	return DEFRAG_COMPLETE;
 }
 
@@ -505,7 +521,7 @@ enum defrag_result defrag_add(struct defrag *d, struct packet *p, struct counter
 	if (i != 0 && d->tracker[i].first_now_ns + d->config.timeout_ns <= p->now_ns) {
 		if (d->tracker[i].fragment_count > 0)
 			count(c, l->version, COUNTER_ipv4_timeout);
-		tracker_drop(d, i, emit, ctx);
+		tracker_drop(d, i, p->now_ns, emit, ctx);
 		i = 0;
 	}
 	if (i == 0)
@@ -542,7 +558,7 @@ void defrag_finish(struct defrag *d, const struct ip_layer *layer, defrag_emit e
 	struct defrag_tracker *t = &d->tracker[d->finishing];
 
 	t->context.layer[t->context.layer_count - 1] = *layer;
-	emit_fragments(d, t, 1, emit, ctx);
+	emit_fragments(d, t, 1, d->finishing_now_ns, emit, ctx);
 	defrag_fragments_put(d, t);
 	// What comes from now on under this identification is a repeat or a second datagram.
 	t->state = DEFRAG_UNDER_WAY;
@@ -568,6 +584,6 @@ void defrag_expire(struct defrag *d, uint16_t capture, uint64_t now_ns, bool all
 			break;
 		if (t->fragment_count > 0)
 			count(c, t->key.version, COUNTER_ipv4_timeout);
-		tracker_drop(d, i, emit, ctx);
+		tracker_drop(d, i, now_ns, emit, ctx);
 	}
 }

@@ -83,6 +83,7 @@ struct defrag {
 	uint32_t oldest, newest;
 	uint32_t trackers_in_use, fragments_in_use, blocks_in_use;
 	uint32_t finishing; // tracker between defrag_add and defrag_finish
+	uint64_t finishing_now_ns;
 	struct chunk_pool *chunks;
 	uint16_t painter[DEFRAG_DATAGRAM_MAX + 1]; // overlaps: which fragment a byte is from
 	struct packet scratch;

@@ -21,7 +21,6 @@ enum filter_op_kind {
 	FILTER_NET,     // address, bits, version
 	FILTER_PORT,    // low to high
 	FILTER_VLAN,    // low: id, UINT32_MAX any
-	FILTER_FALSE,
 };
 
 enum filter_direction { FILTER_EITHER, FILTER_SRC, FILTER_DST, FILTER_BOTH };
@@ -30,7 +29,7 @@ struct filter_op {
 	uint8_t kind;
 	uint8_t direction;
 	uint8_t version;
-	uint8_t unused;
+	uint8_t proto; // FILTER_PORT: of a service that only one has, else 0
 	uint32_t low, high;
 	uint8_t address[16];
 	uint8_t mask[16];

@@ -50,13 +50,12 @@ static bool test(const struct filter_op *op, const struct flow_tuple *t)
 		       by_direction((enum filter_direction)op->direction, net_matches(op, t->src),
 			       net_matches(op, t->dst));
 	case FILTER_PORT:
-		return has_ports(t->proto) &&
+		return has_ports(t->proto) && (op->proto == 0 || op->proto == t->proto) &&
 		       by_direction((enum filter_direction)op->direction,
 			       t->src_port >= op->low && t->src_port <= op->high,
 			       t->dst_port >= op->low && t->dst_port <= op->high);
 	case FILTER_VLAN:
 		return vlan_matches(op, t);
-	case FILTER_FALSE:
 	case FILTER_AND:
 	case FILTER_OR:
 	case FILTER_NOT:

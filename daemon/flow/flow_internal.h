@@ -20,6 +20,7 @@ enum {
 	FLOW_WHEEL_SLOTS = 512, // of a second each
 	FLOW_TUNNELS = 65536,
 	FLOW_TUNNEL_BUCKETS = 16384,
+	FLOW_EVICT_REACH = 64, // buckets looked through for a flow to end early
 };
 
 struct flow_bucket {
@@ -221,6 +222,7 @@ static inline bool flow_is_extended(uint64_t word0)
 // key.c
 void flow_key_words(const struct flow_config *, const struct packet *, const struct ip_layer *,
 	uint64_t word[2]);
+uint64_t flow_key_rehash(const uint64_t word[2]); // the table's hash, of a flow's own words
 bool flow_key_equal_extended(const struct flow_config *, const struct flow_cold *,
 	const struct packet *, const struct ip_layer *);
 uint64_t flow_key_id(const struct flow_capture_state *, const struct flow_config *,

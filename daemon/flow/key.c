@@ -132,6 +132,11 @@ void flow_key_words(const struct flow_config *c, const struct packet *p, const s
 	word[1] = extended ? digest(&hash_seed, c, p, l, l->tunnel_hash) : ipv4_word(l, l->swapped);
 }
 
+uint64_t flow_key_rehash(const uint64_t word[2])
+{
+	return hash_2(&hash_seed, word[0] & ((UINT64_C(1) << 40) - 1), word[1]);
+}
+
 bool flow_key_equal_extended(const struct flow_config *c, const struct flow_cold *cold,
 	const struct packet *p, const struct ip_layer *l)
 {

@@ -150,17 +150,29 @@ static int best_first(const void *a, const void *b)
 	return is_worse(a, b) ? 1 : is_worse(b, a) ? -1 : 0;
 }
 
+static bool is_still_there(const struct flow_table *t, const struct flow_candidate *c)
+{
+	return t->hot[c->index].word[0] != 0 && t->cold[c->index].flow_id == c->flow_id;
+}
+
 static void read_out(const struct flow_table *t, struct flow_query *q)
 {
 	struct flow_heap *h = q->heap;
 
-	qsort(h->entry, h->count, sizeof(h->entry[0]), best_first);
+	// They have counted on since they were looked at: sorted by what the records will say.
 	for (unsigned k = 0; k < h->count; k++) {
-		uint32_t i = h->entry[k].index;
+		struct flow_candidate *c = &h->entry[k];
 
-		if (t->hot[i].word[0] != 0 && t->cold[i].flow_id == h->entry[k].flow_id)
-			flow_snapshot(t, i, &q->results[q->count++]);
+		if (!is_still_there(t, c))
+			continue;
+		c->value = metric_at(t, c->index, q->metric);
+		if (q->ascending)
+			c->value = -c->value;
 	}
+	qsort(h->entry, h->count, sizeof(h->entry[0]), best_first);
+	for (unsigned k = 0; k < h->count; k++)
+		if (is_still_there(t, &h->entry[k]))
+			flow_snapshot(t, h->entry[k].index, &q->results[q->count++]);
 }
 
 static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t to)

@@ -2,8 +2,9 @@
 // The table: buckets, finding, adding and releasing flows, and the way of a burst through them.
 //
 // A burst goes in steps so that memory is asked for before it is needed: buckets, then the lines of the
-// flows that their signatures point to, then keys and updates. A flow may lie in either of two
-// buckets, the first one preferred; nothing ever moves. Signatures are compared eight at a time with
+// flows that their signatures point to, then keys and updates. A flow may be noted in either of two
+// buckets, the first one preferred; where both are full, notes are put into their other bucket. What
+// the notes point to never moves. Signatures are compared eight at a time with
 // SSE2, or one by one.
 #include <assert.h>
 #include <errno.h>
@@ -212,6 +213,26 @@ static bool claim_slot(struct flow_table *t, uint32_t bucket, uint32_t index, ui
 	return true;
 }
 
+// Makes room by putting one note of two full buckets into the other bucket it may be in.
+static bool relocate(struct flow_table *t, const uint32_t bucket[2])
+{
+	for (unsigned k = 0; k < 2 * FLOW_BUCKET_SLOTS; k++) {
+		uint32_t from = bucket[k / FLOW_BUCKET_SLOTS], to;
+		unsigned slot = k % FLOW_BUCKET_SLOTS;
+		struct flow_bucket *b = &t->bucket[from];
+		uint64_t hash = flow_key_rehash(t->hot[b->index[slot]].word);
+
+		to = bucket_first(t, hash);
+		if (to == from)
+			to = bucket_second(t, hash);
+		if (to != from && claim_slot(t, to, b->index[slot], b->signature[slot])) {
+			b->signature[slot] = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
 static uint32_t take_index(struct flow_table *t)
 {
 	uint32_t i = t->free;
@@ -245,27 +266,25 @@ void flow_release(struct flow_table *t, uint32_t index)
 	counter_set(c->counters, COUNTER_flows_active, c->active);
 }
 
-// The flow in two buckets that has been silent the longest.
-static uint32_t least_recent(const struct flow_table *t, const uint32_t bucket[2])
+// The flow in a bucket that has been silent the longest, or oldest.
+static uint32_t older(const struct flow_table *t, uint32_t bucket, uint32_t oldest)
 {
-	uint32_t oldest = 0;
+	const struct flow_bucket *b = &t->bucket[bucket];
 
-	for (unsigned k = 0; k < 2; k++) {
-		const struct flow_bucket *b = &t->bucket[bucket[k]];
-
-		for (unsigned i = 0; i < FLOW_BUCKET_SLOTS; i++)
-			if (b->signature[i] != 0 &&
-				(oldest == 0 || t->hot[b->index[i]].last_now_ns <
-							t->hot[oldest].last_now_ns))
-				oldest = b->index[i];
-	}
+	for (unsigned i = 0; i < FLOW_BUCKET_SLOTS; i++)
+		if (b->signature[i] != 0 && (oldest == 0 || t->hot[b->index[i]].last_now_ns <
+								    t->hot[oldest].last_now_ns))
+			oldest = b->index[i];
 	return oldest;
 }
 
 static bool evict(struct flow_table *t, const uint32_t bucket[2], const struct flow_ref *r)
 {
-	uint32_t i = least_recent(t, bucket);
+	uint32_t i = older(t, bucket[1], older(t, bucket[0], 0));
 
+	// Both empty, in a full table: some neighbour is not.
+	for (unsigned k = 1; i == 0 && k < FLOW_EVICT_REACH; k++)
+		i = older(t, (bucket[0] + k) % t->bucket_count, 0);
 	if (i == 0)
 		return false;
 	// Another capture has a clock of its own.
@@ -291,8 +310,9 @@ static uint32_t add(struct flow_table *t, const struct flow_ref *r)
 	}
 	if (claim_slot(t, bucket[0], i, r->signature) || claim_slot(t, bucket[1], i, r->signature))
 		return i;
-	if (evict(t, bucket, r) && (claim_slot(t, bucket[0], i, r->signature) ||
-					   claim_slot(t, bucket[1], i, r->signature)))
+	if ((relocate(t, bucket) || evict(t, bucket, r)) &&
+		(claim_slot(t, bucket[0], i, r->signature) ||
+			claim_slot(t, bucket[1], i, r->signature)))
 		return i;
 	give_index(t, i);
 	return 0;

@@ -116,9 +116,9 @@ def test_stop_twice():
         reading(d, "x")
         one, two = d.client(), d.client()
         for c in (one, two):
-            c.send_line(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "capture.stop", "params": {"name": "x"}}))
+            c.send_line(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "capture.stop", "params": {"name": "x"}}).encode())
         for c in (one, two):
-            answer = json.loads(c.line())
+            answer = c.line()
             check("result" in answer and answer["result"]["name"] == "x", "answer: %r", answer)
 
 
@@ -130,7 +130,7 @@ def test_no_start_after_shutdown():
         c = d.client()
         lines = [{"jsonrpc": "2.0", "id": 1, "method": "system.shutdown"},
                  {"jsonrpc": "2.0", "id": 2, "method": "capture.start", "params": {"source": LONG, "name": "y"}}]
-        c.send_line("\n".join(json.dumps(x) for x in lines))
+        c.send_line("\n".join(json.dumps(x) for x in lines).encode())
         equal(d.wait_exit(), 0, "exit code")
 
 

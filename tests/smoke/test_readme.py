@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """README.md does not lie: its shell and Python snippets that speak JSON-RPC run as they stand, the
-options and commands that it names exist, and so do the files."""
+options and commands that it names exist, and so do the files.
+
+    test_readme.py --update     runs the session's commands and writes what they print now
+"""
 import os
 import re
 import sys
@@ -113,6 +116,35 @@ def test_session_is_what_pktctl_shows():
     check(compared > 20, "%d lines compared", compared)
 
 
+def update():
+    """Runs the session anew. A part that ends with … keeps its length."""
+    text = readme()
+    head, session, tail = re.split(r"(?<=<!-- session -->\n```\n)(.*?)(?=```)", text, maxsplit=1, flags=re.S)
+    parts = []
+    with Daemon(workers=2) as d:
+        for part in re.split(r"^\$ ", session, flags=re.M)[1:]:
+            command, _, shown = part.partition("\n")
+            if command.startswith("pktctl "):
+                words = command.split()
+                if words[1] == "flow":  # its id may be another now
+                    words[2] = str(d.call("flows.top", n=1)["flows"][0]["flow_id"])
+                if words[1] == "protocols":  # rates go back to 0 when nothing comes
+                    wait_until(lambda: not any(p["packets_per_second"] for p in d.call("protocols.get")["protocols"]),
+                               "rates are 0")
+                p = subprocess.run([PKTCTL, "--socket", d.socket, *words[1:]], stdout=subprocess.PIPE, cwd=ROOT,
+                                   env=dict(os.environ, LC_ALL="C.UTF-8", COLUMNS="110"))
+                lines = [line.rstrip() for line in p.stdout.decode().splitlines()]
+                if any(ROOT in line for line in lines):  # someone's path, and a column as wide as that
+                    width = "Source".ljust(6 + max(0, len("/home/you/pktaid") - len(ROOT)))
+                    lines = [line.replace(ROOT, "/home/you/pktaid").replace("Source", width) for line in lines]
+                if "…" in shown:
+                    lines = lines[:shown.splitlines().index("  …")] + ["  …"]
+                command, shown = " ".join(words), "\n".join(lines)
+            parts.append("$ " + (command + "\n" + shown).rstrip() + "\n")
+    with open(os.path.join(ROOT, "README.md"), "w", encoding="utf-8") as f:
+        f.write(head + "\n".join(parts) + tail)
+
+
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", readme()):
         if not target.startswith(("http:", "https:")):
@@ -120,4 +152,6 @@ def test_links_lead_somewhere():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--update"]:
+        sys.exit(update())
     main(globals())

@@ -205,7 +205,7 @@ def host_pid(pid):
 
 
 def test_answers():
-    check("version" in pktctl("status").lower(), "pktctl status")
+    check("up " in pktctl("status") and "Worker" in pktctl("status"), "pktctl status")
     pktctl("capture", "start", "pcap:/srv/pktaid/sample.pcap", "--name", "sample", "--wait")
     check(len(ask("flows", "--limit", "5")["flows"]) > 0, "no flows of the sample")
 

@@ -130,6 +130,11 @@ class Client:
         self.close()
 
 
+def findings(text):
+    """What a sanitizer wrote to stderr, or nothing."""
+    return "\n".join(line for line in text.splitlines() if "runtime error:" in line or "Sanitizer" in line)
+
+
 def run_as(uid):
     """A function for subprocess's preexec_fn: become this user, without supplementary groups."""
     def change():
@@ -246,9 +251,16 @@ class Daemon:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None and kind is not Skip:
-            sys.stderr.write("--- log of pktaid\n%s---\n" % self.log()[-4000:])
-        self.end()
+        """An orderly end belongs to every test: exit 0, and no sanitizer's finding in the log."""
+        try:
+            if kind is None and self.process.poll() is None:
+                equal(self.stop(), 0, "exit code after SIGTERM, log: " + self.log()[-4000:])
+            found = findings(self.log())
+            check(kind is not None or not found, "a sanitizer found: %s", found)
+            if kind is not None and kind is not Skip:
+                sys.stderr.write("--- log of pktaid\n%s---\n" % self.log()[-4000:])
+        finally:
+            self.end()
 
 
 def identity(capture):
@@ -282,6 +294,7 @@ class Batch:
                                timeout=timeout * SLOW, preexec_fn=None if user is None else run_as(user))
             self.code, self.stdout = p.returncode, p.stdout
             self.stderr = p.stderr.decode("utf-8", "replace")
+            check(not findings(self.stderr), "a sanitizer found: %s", self.stderr[-4000:])
             text = p.stdout if events == "-" else open(out, "rb").read() if os.path.exists(out) else b""
             self.lines = text.splitlines()
             self.events = [json.loads(line) for line in self.lines]

@@ -372,6 +372,34 @@ static void timeout_is_decided_by_time(void **state)
 	free(f);
 }
 
+static uint64_t emitted_now_ns, emitted_ts_ns;
+
+static void note_times(void *ctx, const struct packet *p)
+{
+	(void)ctx;
+	emitted_now_ns = p->now_ns;
+	emitted_ts_ns = p->ts_ns;
+}
+
+// Flows must not see a clock that goes back, whoever asks for idle ones in the meantime.
+static void late_accounting_comes_at_the_time_it_comes(void **state)
+{
+	struct defrag_config c = config_default();
+	struct defrag *d = defrag_new(&c);
+	struct frame *f = malloc(sizeof(*f));
+	uint8_t payload[64] = {1, 2, 3};
+	struct packet whole;
+
+	(void)state;
+	make_fragment(f, 4, 1, payload, 0, 32, true, NSEC_PER_S);
+	defrag_add(d, &f->p, &counters, &whole, note_times, NULL);
+	defrag_expire(d, 0, 40 * NSEC_PER_S, false, &counters, note_times, NULL);
+	assert_int_equal(emitted_ts_ns, NSEC_PER_S);
+	assert_int_equal(emitted_now_ns, 40 * NSEC_PER_S);
+	defrag_free(d);
+	free(f);
+}
+
 static void impossible_fragments_are_refused(void **state)
 {
 	struct defrag_config c = config_default();
@@ -408,6 +436,7 @@ int main(void)
 		cmocka_unit_test(drop_gives_up_on_overlap_but_not_on_repeats),
 		cmocka_unit_test(unfinished_fragments_stay_within_limits),
 		cmocka_unit_test(timeout_is_decided_by_time),
+		cmocka_unit_test(late_accounting_comes_at_the_time_it_comes),
 		cmocka_unit_test(impossible_fragments_are_refused),
 	};
 

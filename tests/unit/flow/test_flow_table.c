@@ -39,7 +39,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void send(struct packet p)
+static void run(struct packet p)
 {
 	bench_send(&b, &p);
 }
@@ -57,7 +57,7 @@ static void c2s(uint8_t flags, uint32_t payload, uint64_t ts)
 	p.layer[0].tcp.seq = client_seq;
 	p.layer[0].tcp.ack = server_seq;
 	client_seq += payload + !!(flags & (SYN | FIN));
-	send(p);
+	run(p);
 }
 
 static void s2c(uint8_t flags, uint32_t payload, uint64_t ts)
@@ -67,7 +67,7 @@ static void s2c(uint8_t flags, uint32_t payload, uint64_t ts)
 	p.layer[0].tcp.seq = server_seq;
 	p.layer[0].tcp.ack = client_seq;
 	server_seq += payload + !!(flags & (SYN | FIN));
-	send(p);
+	run(p);
 }
 
 static void handshake(uint64_t ts)
@@ -121,8 +121,8 @@ static void direction_is_that_of_the_syn(void **state)
 {
 	(void)state;
 	// From a well-known port to a high one, and from the higher end: still the SYN decides.
-	send(packet_tcp("10.0.0.9", 80, "10.0.0.2", 50000, SYN, 0, T0));
-	send(packet_tcp("10.0.0.2", 50000, "10.0.0.9", 80, SYN | ACK, 0, T0));
+	run(packet_tcp("10.0.0.9", 80, "10.0.0.2", 50000, SYN, 0, T0));
+	run(packet_tcp("10.0.0.2", 50000, "10.0.0.9", 80, SYN | ACK, 0, T0));
 	end_all(T0);
 	assert_int_equal(b.count, 1);
 	expect_from(record(0), 9, 80);
@@ -136,7 +136,7 @@ static void direction_is_that_of_the_syn(void **state)
 static void syn_ack_first_turns(void **state)
 {
 	(void)state;
-	send(packet_tcp("10.0.0.9", 50000, "10.0.0.2", 80, SYN | ACK, 0, T0));
+	run(packet_tcp("10.0.0.9", 50000, "10.0.0.2", 80, SYN | ACK, 0, T0));
 	end_all(T0);
 	expect_from(record(0), 2, 80);
 	assert_int_equal(record(0)->direction_guessed, 1);
@@ -165,7 +165,7 @@ static void better_known_port_turns(void **state)
 							cases[i].to, 1, T0);
 
 			b.count = 0;
-			send(p);
+			run(p);
 			bench_end(&b, 0, T0, FLOW_END_FORCED, true);
 			assert_int_equal(b.count, 1);
 			expect_from(record(0), cases[i].turned ? 2 : 9,
@@ -180,9 +180,9 @@ static void better_known_port_turns(void **state)
 static void late_syn_only_sets_the_mark(void **state)
 {
 	(void)state;
-	send(packet_tcp("10.0.0.2", 1024, "10.0.0.9", 1025, ACK, 5, T0));
+	run(packet_tcp("10.0.0.2", 1024, "10.0.0.9", 1025, ACK, 5, T0));
 	assert_int_equal(peek().direction_guessed, 0);
-	send(packet_tcp("10.0.0.9", 1025, "10.0.0.2", 1024, SYN, 0, T0 + 1));
+	run(packet_tcp("10.0.0.9", 1025, "10.0.0.2", 1024, SYN, 0, T0 + 1));
 	end_all(T0 + 1);
 	assert_int_equal(b.count, 1);
 	expect_from(record(0), 2, 1024);
@@ -195,11 +195,11 @@ static void flow_to_itself(void **state)
 {
 	(void)state;
 	// Same address, ports differ: two directions. Same ports too: one.
-	send(packet_udp("127.0.0.1", 5000, "127.0.0.1", 53, 1, T0));
-	send(packet_udp("127.0.0.1", 53, "127.0.0.1", 5000, 1, T0));
-	send(packet_udp("127.0.0.1", 7, "127.0.0.1", 7, 1, T0));
-	send(packet_udp("127.0.0.1", 7, "127.0.0.1", 7, 1, T0));
-	send(packet_udp("::1", 7, "::1", 7, 1, T0));
+	run(packet_udp("127.0.0.1", 5000, "127.0.0.1", 53, 1, T0));
+	run(packet_udp("127.0.0.1", 53, "127.0.0.1", 5000, 1, T0));
+	run(packet_udp("127.0.0.1", 7, "127.0.0.1", 7, 1, T0));
+	run(packet_udp("127.0.0.1", 7, "127.0.0.1", 7, 1, T0));
+	run(packet_udp("::1", 7, "::1", 7, 1, T0));
 	assert_int_equal(bench_active(&b), 3);
 	end_all(T0);
 	for (size_t i = 0; i < 3; i++) {
@@ -284,7 +284,7 @@ static void closes_at_the_same_time(void **state)
 	p = packet_tcp(SERVER, 443, CLIENT, 40000, FIN | ACK, 0, T0 + 15 * MS);
 	p.layer[0].tcp.seq = server_seq++;
 	p.layer[0].tcp.ack = client_seq - 1;
-	send(p);
+	run(p);
 	assert_int_equal(state_now(), FLOW_TCP_CLOSING);
 	// The client has the server's FIN, but its own is not acknowledged yet.
 	c2s(ACK, 0, T0 + 16 * MS);
@@ -345,7 +345,7 @@ static void rst_to_a_syn(void **state)
 static void lone_rst(void **state)
 {
 	(void)state;
-	send(packet_tcp(SERVER, 443, CLIENT, 40000, RST, 0, T0));
+	run(packet_tcp(SERVER, 443, CLIENT, 40000, RST, 0, T0));
 	assert_int_equal(state_now(), FLOW_TCP_CLOSED);
 	bench_expire(&b, 0, T0 + 12 * SEC, 100);
 	assert_int_equal(b.count, 1);
@@ -357,10 +357,10 @@ static void lone_rst(void **state)
 static void one_way_captures_are_established(void **state)
 {
 	(void)state;
-	send(packet_tcp(CLIENT, 40000, SERVER, 443, SYN, 0, T0));
-	send(packet_tcp(CLIENT, 40000, SERVER, 443, ACK, 0, T0 + MS));
+	run(packet_tcp(CLIENT, 40000, SERVER, 443, SYN, 0, T0));
+	run(packet_tcp(CLIENT, 40000, SERVER, 443, ACK, 0, T0 + MS));
 	assert_int_equal(state_now(), FLOW_TCP_ESTABLISHED);
-	send(packet_tcp(CLIENT, 40000, SERVER, 443, ACK, 10, T0 + 200 * SEC));
+	run(packet_tcp(CLIENT, 40000, SERVER, 443, ACK, 10, T0 + 200 * SEC));
 	assert_int_equal(b.count, 0);
 	end_all(T0 + 200 * SEC);
 	assert_int_equal(record(0)->replied, 0);
@@ -370,10 +370,10 @@ static void one_way_captures_are_established(void **state)
 static void one_way_from_the_server_is_established(void **state)
 {
 	(void)state;
-	send(packet_tcp(SERVER, 443, CLIENT, 40000, SYN | ACK, 0, T0));
-	send(packet_tcp(SERVER, 443, CLIENT, 40000, ACK, 0, T0 + MS));
+	run(packet_tcp(SERVER, 443, CLIENT, 40000, SYN | ACK, 0, T0));
+	run(packet_tcp(SERVER, 443, CLIENT, 40000, ACK, 0, T0 + MS));
 	assert_int_equal(state_now(), FLOW_TCP_SYN_RECV);
-	send(packet_tcp(SERVER, 443, CLIENT, 40000, ACK, 100, T0 + MS));
+	run(packet_tcp(SERVER, 443, CLIENT, 40000, ACK, 100, T0 + MS));
 	assert_int_equal(state_now(), FLOW_TCP_ESTABLISHED);
 }
 
@@ -382,7 +382,7 @@ static void syn_again(uint32_t isn, uint64_t ts)
 	struct packet p = packet_tcp(CLIENT, 40000, SERVER, 443, SYN, 0, ts);
 
 	p.layer[0].tcp.seq = isn;
-	send(p);
+	run(p);
 }
 
 static void reuse_needs_another_isn(void **state)
@@ -417,8 +417,8 @@ static void reuse_of_a_closed_flow_ends_as_it_closed(void **state)
 	assert_int_equal(bench_active(&b), 1);
 	assert_int_equal(state_now(), FLOW_TCP_SYN_SENT);
 	// Of a midstream flow no ISN is known: a SYN is late while it is open, new once it closed.
-	send(packet_tcp(CLIENT, 1, SERVER, 2, RST, 0, T0));
-	send(packet_tcp(CLIENT, 1, SERVER, 2, SYN, 0, T0 + 1));
+	run(packet_tcp(CLIENT, 1, SERVER, 2, RST, 0, T0));
+	run(packet_tcp(CLIENT, 1, SERVER, 2, SYN, 0, T0 + 1));
 	assert_int_equal(b.count, 2);
 	assert_int_equal(record(1)->end, FLOW_END_RST);
 }
@@ -481,13 +481,13 @@ static void idle_exactly_at_the_boundary(void **state)
 		uint64_t t = T0 + class * 1000 * SEC + 123456789 * (class + 1), last;
 		uint64_t timeout = timeout_of(&c, class);
 
-		send(of_class(class, t));
+		run(of_class(class, t));
 		last = t + timeout - 1;
-		send(of_class(class, last)); // just in time
+		run(of_class(class, last)); // just in time
 		assert_int_equal(b.count, 0);
 		bench_expire(&b, 0, last + timeout - 1, 100);
 		assert_int_equal(b.count, 0);
-		send(of_class(class, last + timeout)); // just too late
+		run(of_class(class, last + timeout)); // just too late
 		assert_int_equal(b.count, 1);
 		assert_int_equal(record(0)->end, class == 2 ? FLOW_END_RST : FLOW_END_IDLE);
 		assert_int_equal(record(0)->direction[0].pkts + record(0)->direction[1].pkts, 2);
@@ -505,8 +505,8 @@ static void idle_exactly_at_the_boundary(void **state)
 static void idle_at_the_end_of_a_capture(void **state)
 {
 	(void)state;
-	send(of_class(3, T0));
-	send(of_class(4, T0 + 40 * SEC));
+	run(of_class(3, T0));
+	run(of_class(4, T0 + 40 * SEC));
 	end_all(T0 + 60 * SEC);
 	assert_int_equal(b.count, 2);
 	for (size_t i = 0; i < 2; i++)
@@ -517,10 +517,10 @@ static void idle_at_the_end_of_a_capture(void **state)
 static void forced_and_kept(void **state)
 {
 	(void)state;
-	send(of_class(3, T0));
+	run(of_class(3, T0));
 	assert_int_equal(bench_end(&b, 0, T0, FLOW_END_FORCED, true), 0);
 	assert_int_equal(record(0)->end, FLOW_END_FORCED);
-	send(of_class(3, T0 + 1)); // the capture goes on
+	run(of_class(3, T0 + 1)); // the capture goes on
 	end_all(T0 + 1);
 	assert_int_equal(b.count, 2);
 	assert_int_equal(record(1)->end, FLOW_END_EOF);
@@ -570,10 +570,10 @@ static void part_is_full_exactly_at_the_active_timeout(void **state)
 {
 	(void)state;
 	for (uint64_t t = 0; t < 300 * SEC; t += 30 * SEC)
-		send(of_class(3, T0 + 7 + t));
-	send(of_class(3, T0 + 7 + 300 * SEC - 1));
+		run(of_class(3, T0 + 7 + t));
+	run(of_class(3, T0 + 7 + 300 * SEC - 1));
 	assert_int_equal(b.count, 0);
-	send(of_class(3, T0 + 7 + 300 * SEC));
+	run(of_class(3, T0 + 7 + 300 * SEC));
 	assert_int_equal(b.count, 1);
 	assert_int_equal(record(0)->direction[0].pkts, 11);
 	assert_int_equal(record(0)->end, FLOW_END_ACTIVE);
@@ -587,7 +587,7 @@ static void no_empty_part(void **state)
 	(void)state;
 	// A part is written while the flow is silent; then it goes idle: nothing more to say.
 	for (uint64_t t = 0; t <= 270 * SEC; t += 30 * SEC)
-		send(of_class(3, T0 + t));
+		run(of_class(3, T0 + t));
 	bench_expire(&b, 0, T0 + 302 * SEC, 100);
 	assert_int_equal(b.count, 1);
 	assert_int_equal(record(0)->end, FLOW_END_ACTIVE);
@@ -605,7 +605,7 @@ static void late_scan_changes_nothing(void **state)
 	(void)state;
 	// As above, but nobody looks before both times have passed.
 	for (uint64_t t = 0; t <= 270 * SEC; t += 30 * SEC)
-		send(of_class(3, T0 + t));
+		run(of_class(3, T0 + t));
 	bench_expire(&b, 0, T0 + 5000 * SEC, 100);
 	assert_int_equal(b.count, 1);
 	assert_int_equal(record(0)->end, FLOW_END_ACTIVE);
@@ -614,10 +614,10 @@ static void late_scan_changes_nothing(void **state)
 	for (unsigned scanned = 0; scanned < 2; scanned++) {
 		b.count = 0;
 		for (uint64_t t = 0; t <= 270 * SEC; t += 30 * SEC)
-			send(of_class(3, T0 + (6000 + scanned * 1000) * SEC + t));
+			run(of_class(3, T0 + (6000 + scanned * 1000) * SEC + t));
 		if (scanned)
 			bench_expire(&b, 0, T0 + 7302 * SEC, 100);
-		send(of_class(3, T0 + (6000 + scanned * 1000 + 310) * SEC));
+		run(of_class(3, T0 + (6000 + scanned * 1000 + 310) * SEC));
 		bench_end(&b, 0, T0 + (6000 + scanned * 1000 + 311) * SEC, FLOW_END_FORCED, true);
 		assert_int_equal(b.count, 2);
 		assert_int_equal(record(0)->direction[0].pkts, 10);
@@ -643,9 +643,9 @@ static void a_closed_flow_ends_as_it_closed(void **state)
 	assert_int_equal(record(0)->end, FLOW_END_FIN);
 	// Late packets can make a closed flow long: then its parts are cut like any other's.
 	b.count = 0;
-	send(of_class(2, T0 + 1000 * SEC));
+	run(of_class(2, T0 + 1000 * SEC));
 	for (unsigned t = 1; t <= 65; t++) {
-		send(of_class(2, T0 + (1000 + t * 5) * SEC));
+		run(of_class(2, T0 + (1000 + t * 5) * SEC));
 		bench_expire(&b, 0, T0 + (1000 + t * 5) * SEC, 100);
 	}
 	bench_expire(&b, 0, T0 + 2000 * SEC, 100);
@@ -665,7 +665,7 @@ static void parts_shorter_than_a_second(void **state)
 	c.udp_ns = 2 * MS;
 	reopen(&c);
 	for (unsigned i = 0; i < 20; i++) // each half a millisecond: two packets a part
-		send(of_class(3, T0 + i * MS / 2));
+		run(of_class(3, T0 + i * MS / 2));
 	end_all(T0 + 10 * MS);
 	assert_int_equal(b.count, 10);
 	for (size_t i = 0; i < 10; i++) {
