@@ -29,6 +29,7 @@ struct pipeline_queue {
 	struct capture *capture;
 	struct counters *counters; // the worker's block for the capture
 	unsigned queue;
+	int wait_fd;    // as capture_wait_fd
 	uint16_t index; // of the capture
 	bool lossless;
 	bool live;

@@ -169,6 +169,7 @@ static int run_allocate(struct workers *all, struct capture_run *run)
 		queue->capture = run->capture;
 		queue->counters = run->counters[run->queue_worker[q]];
 		queue->queue = q;
+		queue->wait_fd = capture_wait_fd(run->capture, q);
 		queue->index = run->status.index;
 		queue->live = run->status.live;
 		queue->lossless = !run->status.live;

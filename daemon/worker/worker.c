@@ -28,6 +28,7 @@ enum {
 	SPIN_POLLS = 64,     // empty polls before the first sleep
 	SLEEP_MIN_NS = 20000,
 	SLEEP_MAX_NS = 1000000,
+	SLEEP_WATCHED_NS = 50000000, // all queues can wake us: for clocks and links
 	SLEEP_NO_QUEUE_NS = 200000000,
 };
 
@@ -274,18 +275,24 @@ static unsigned poll_queues(struct worker *w)
 	return n;
 }
 
-static void expire(struct worker *w, struct worker_capture *c, unsigned index, uint64_t now_ns)
+// Returns true when more flows may be due.
+static bool expire(struct worker *w, struct worker_capture *c, unsigned index, uint64_t now_ns)
 {
-	flow_expire(w->pipeline.flows, (uint16_t)index, now_ns, EXPIRE_BUDGET);
-	if (now_ns / NSEC_PER_S == c->expired_s)
-		return;
-	c->expired_s = now_ns / NSEC_PER_S;
-	pipeline_expire(&w->pipeline, (uint16_t)index, now_ns, false, c->counters);
-	steer_publish(w);
+	unsigned n = flow_expire(w->pipeline.flows, (uint16_t)index, now_ns, EXPIRE_BUDGET);
+
+	if (now_ns / NSEC_PER_S != c->expired_s) {
+		c->expired_s = now_ns / NSEC_PER_S;
+		pipeline_expire(&w->pipeline, (uint16_t)index, now_ns, false, c->counters);
+		steer_publish(w);
+	}
+	return n == EXPIRE_BUDGET;
 }
 
-static void captures_step(struct worker *w, uint64_t wall_ns)
+// Returns true when there is more to do.
+static bool captures_step(struct worker *w, uint64_t wall_ns)
 {
+	bool more = false;
+
 	for (unsigned i = 0; i < w->capture_count; i++) {
 		struct worker_capture *c = &w->capture[i];
 
@@ -294,9 +301,10 @@ static void captures_step(struct worker *w, uint64_t wall_ns)
 		if (c->ending)
 			capture_ending_step(w, i);
 		else if (c->now_ns != 0)
-			expire(w, c, i, capture_now(c, wall_ns));
+			more |= expire(w, c, i, capture_now(c, wall_ns));
 	}
 	ring_publish(w->records);
+	return more;
 }
 
 static bool has_work(struct worker *w)
@@ -312,25 +320,53 @@ static bool has_work(struct worker *w)
 	return false;
 }
 
+// What to sleep on: our own descriptor, and those of all queues where each has one. Returns how many.
+static unsigned sleep_fds(const struct worker *w, struct pollfd *fds)
+{
+	fds[0] = (struct pollfd){.fd = w->wake_fd, .events = POLLIN};
+	if (w->is_woken_in_vain) // an interface that is down, say, is always readable
+		return 1;
+	for (unsigned i = 0; i < w->queue_count; i++) {
+		if (w->queue[i]->wait_fd < 0)
+			return 1;
+		fds[i + 1] = (struct pollfd){.fd = w->queue[i]->wait_fd, .events = POLLIN};
+	}
+	return w->queue_count + 1;
+}
+
+static uint64_t sleep_ns(const struct worker *w, unsigned fds)
+{
+	unsigned step = w->idle_polls - SPIN_POLLS;
+	uint64_t ns = (uint64_t)SLEEP_MIN_NS << (step < 6 ? step : 6);
+
+	if (w->queue_count == 0)
+		return SLEEP_NO_QUEUE_NS;
+	if (fds > 1)
+		return SLEEP_WATCHED_NS;
+	return ns < SLEEP_MAX_NS ? ns : SLEEP_MAX_NS;
+}
+
 static void sleep_a_little(struct worker *w)
 {
-	struct pollfd fd = {.fd = w->wake_fd, .events = POLLIN};
-	unsigned step = w->idle_polls - SPIN_POLLS;
-	uint64_t ns = w->queue_count == 0 ? SLEEP_NO_QUEUE_NS
-	              : step > 6          ? SLEEP_MAX_NS
-	                                  : (uint64_t)SLEEP_MIN_NS << step;
-	struct timespec t = {
-		.tv_nsec = (long)(ns < SLEEP_MAX_NS || w->queue_count == 0 ? ns : SLEEP_MAX_NS)};
+	struct pollfd fds[1 + WORKER_QUEUES_MAX];
+	unsigned n = sleep_fds(w, fds);
+	struct timespec t = {.tv_nsec = (long)sleep_ns(w, n)};
 	uint64_t count;
-	ssize_t n;
+	ssize_t size;
+	int ready;
 
 	atomic_store_explicit(&w->sleeping, true, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!has_work(w) && ppoll(&fd, 1, &t, NULL) > 0) {
-		n = read(w->wake_fd, &count, sizeof(count));
-		(void)n;
-	}
+	ready = has_work(w) ? 0 : ppoll(fds, n, &t, NULL);
 	atomic_store_explicit(&w->sleeping, false, memory_order_relaxed);
+	if (ready <= 0)
+		return;
+	if (fds[0].revents != 0) {
+		size = read(w->wake_fd, &count, sizeof(count));
+		(void)size;
+		ready--;
+	}
+	w->is_woken_in_vain = ready > 0; // until something comes
 }
 
 static void idle(struct worker *w)
@@ -360,7 +396,7 @@ static void worker_loop(struct worker *w)
 		// Datagrams of what came: before a capture's end is told, so that nothing of it comes later.
 		if (w->steered_to != 0)
 			steer_publish(w);
-		captures_step(w, clock_wall_ns());
+		worked |= captures_step(w, clock_wall_ns());
 		if (w->query_count > 0)
 			queries_step(w);
 		if (w->flush.active)
@@ -369,6 +405,7 @@ static void worker_loop(struct worker *w)
 		beat(w);
 		if (n > 0 || worked || w->query_count > 0) {
 			w->idle_polls = 0;
+			w->is_woken_in_vain = false;
 			atomic_store_explicit(&w->busy_tsc,
 				atomic_load_explicit(&w->busy_tsc, memory_order_relaxed) +
 					(rte_rdtsc() - begin),

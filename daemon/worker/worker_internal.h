@@ -104,6 +104,7 @@ struct worker {
 	struct worker_flush flush;
 	uint64_t steered_to; // workers with unpublished packets, a bit each
 	unsigned idle_polls;
+	bool is_woken_in_vain; // a queue's descriptor was readable, and nothing came
 	bool quit;
 	bool replied; // something waits in replies that control was not told of
 	struct packet taken[PACKET_BURST];
