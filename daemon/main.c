@@ -19,7 +19,7 @@
 #include "log.h"
 #include "worker.h"
 
-enum { ERROR_MAX = 4096, SETTLE_US = 2000 };
+enum { ERROR_MAX = 4096, SETTLE_US = 2000, GIVE_UP_S = 5 };
 
 struct daemon {
 	struct config *config;      // as last read
@@ -37,6 +37,7 @@ struct daemon {
 	uint64_t started_monotonic_ns;
 	int exit_status;
 	bool stopping;
+	bool is_terminated; // by a signal
 };
 
 // --- Captures of the configuration ---
@@ -49,7 +50,7 @@ static void start_capture(struct daemon *d, const struct config_capture *c)
 	if (r >= 0)
 		return;
 	log_error("capture %s: %s", c->source, error);
-	if (d->config->exit_when_done)
+	if (d->config->exit_when_done) // a daemon goes on, and can be asked
 		d->exit_status = 2;
 }
 
@@ -110,17 +111,6 @@ static int reload(void *ctx, char *text, size_t size)
 
 // --- The end ---
 
-static void stop_captures(struct daemon *d)
-{
-	struct capture_status *list = calloc(CAPTURES_MAX, sizeof(*list));
-	unsigned n = list != NULL ? captures_list(d->workers, list, CAPTURES_MAX) : 0;
-
-	for (unsigned i = 0; i < n; i++)
-		if (list[i].phase < CAPTURE_FINISHED)
-			captures_stop(d->workers, list[i].name, NULL, NULL);
-	free(list);
-}
-
 static void look_for_the_end(struct daemon *d)
 {
 	struct timeval soon = {.tv_usec = SETTLE_US};
@@ -139,20 +129,37 @@ static void shut_down(void *ctx)
 		return;
 	d->stopping = true;
 	log_notice("stopping");
-	stop_captures(d);
+	captures_stop_all(d->workers);
 	look_for_the_end(d);
 }
 
 // --- Events of the loop ---
 
+static void give_up(int number)
+{
+	static const char text[] = "pktaid: error: events cannot be written: ended without them\n";
+	ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	(void)number;
+	(void)n;
+	_exit(2);
+}
+
+// Asked a second time: captures are not waited for any more, whoever reads our events only for so long.
 static void on_terminate(evutil_socket_t fd, short what, void *ctx)
 {
 	struct daemon *d = ctx;
 
 	(void)fd;
 	(void)what;
-	if (d->stopping)
-		event_base_loopbreak(d->base); // asked twice: do not wait
+	if (d->is_terminated) {
+		log_warning("stopping at once");
+		d->exit_status = 2;
+		signal(SIGALRM, give_up);
+		alarm(GIVE_UP_S);
+		event_base_loopbreak(d->base);
+	}
+	d->is_terminated = true;
 	shut_down(d);
 }
 
@@ -162,6 +169,8 @@ static void on_hangup(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	if (((struct daemon *)ctx)->stopping)
+		return;
 	if (control_reload(((struct daemon *)ctx)->control, text, sizeof(text)) < 0)
 		log_error("not reloaded: %s", text);
 }
@@ -191,11 +200,13 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 static void print_capture(struct daemon *d, const struct capture_status *s)
 {
 	struct counters *c = calloc(1, sizeof(*c));
+	struct capture_losses lost;
 	uint64_t malformed = 0;
 
 	if (c == NULL)
 		return;
 	captures_counters(d->workers, s->index, -1, c);
+	captures_losses(d->workers, s->index, &lost);
 	for (unsigned i = 0; i < EVENT_COUNT; i++)
 		malformed += c->event[i];
 	fprintf(stderr,
@@ -207,10 +218,14 @@ static void print_capture(struct daemon *d, const struct capture_status *s)
 		(unsigned long long)c->value[COUNTER_flows_created], (unsigned long long)malformed,
 		(unsigned long long)c->value[COUNTER_filtered],
 		(unsigned long long)(c->value[COUNTER_dropped_no_mbuf] +
-				     c->value[COUNTER_dropped_steer_ring_full]));
+				     c->value[COUNTER_dropped_steer_ring_full] +
+				     c->value[COUNTER_dropped_ring_full] +
+				     c->value[COUNTER_dropped_shutdown] + lost.missed +
+				     lost.errors + lost.no_mbuf + lost.kernel));
 	free(c);
 }
 
+// What a batch run came to.
 static void summary(struct daemon *d)
 {
 	struct capture_status *list = calloc(CAPTURES_MAX, sizeof(*list));
@@ -342,7 +357,7 @@ static void unwind(struct daemon *d)
 {
 	char error[ERROR_MAX] = "";
 
-	control_stop(d->control);
+	workers_halt(d->workers);
 	for (unsigned i = 0; i < 3; i++)
 		if (d->signals[i] != NULL)
 			event_free(d->signals[i]);
@@ -392,7 +407,11 @@ int main(int argc, char **argv)
 	if (!event_base_got_break(d.base))
 		event_base_dispatch(d.base);
 	control_notify_stopping(d.control);
-	summary(&d);
+	// First those who ask, then the workers, who answer; then nothing is written but the last event.
+	control_stop(d.control);
+	workers_halt(d.workers);
+	if (d.config->exit_when_done)
+		summary(&d);
 	last_stats_event(&d);
 	unwind(&d);
 	eal_stop();

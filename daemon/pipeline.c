@@ -42,14 +42,19 @@ static void tally_mask(struct tally *t, uint64_t mask, uint64_t pkts, uint64_t b
 	}
 }
 
-// Neighbouring packets mostly have the same stack: count a run of them at once.
-static void tally_protocols(struct tally *t, const struct packet *pkts, unsigned n)
+// Counts what was processed: all packets but the lost ones (a bit each). Neighbouring packets mostly
+// have the same stack: a run of them is counted at once.
+static void tally_packets(struct tally *t, const struct packet *pkts, unsigned n, uint64_t lost)
 {
 	uint64_t mask = pkts[0].protocols, run = 0, bytes = 0;
 
+	t->processed = n - (unsigned)__builtin_popcountll(lost);
 	for (unsigned i = 0; i < n; i++) {
+		if (lost >> i & 1)
+			continue;
 		if (pkts[i].protocols != mask) {
 			tally_mask(t, mask, run, bytes);
+			t->processed_bytes += bytes;
 			mask = pkts[i].protocols;
 			run = bytes = 0;
 		}
@@ -57,6 +62,7 @@ static void tally_protocols(struct tally *t, const struct packet *pkts, unsigned
 		bytes += pkts[i].wirelen;
 	}
 	tally_mask(t, mask, run, bytes);
+	t->processed_bytes += bytes;
 }
 
 static void stamp(struct pipeline_queue *q, struct packet *pkts, unsigned n)
@@ -146,12 +152,12 @@ static void write_arp(
 }
 
 static void note_events(struct pipeline *pl, struct pipeline_queue *q, struct packet *pkts,
-	unsigned n, struct tally *t)
+	unsigned n, uint64_t lost, struct tally *t)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct packet *p = &pkts[i];
 
-		if (__builtin_expect((p->event_count | p->arp_off) == 0, 1))
+		if (__builtin_expect((p->event_count | p->arp_off) == 0, 1) || (lost >> i & 1))
 			continue;
 		for (unsigned e = 0; e < p->event_count; e++) {
 			counter_event(q->counters, p->events[e]);
@@ -196,7 +202,6 @@ static bool route(struct pipeline *pl, struct packet *p)
 		if (!pl->steer.pass(pl->steer.ctx, p, others, p->flags & PACKET_LOSSLESS)) {
 			for (unsigned r = 0; r < references; r++)
 				packet_release(&p, 1);
-			pl->steer_full++;
 			return false;
 		}
 		pl->steered++;
@@ -211,7 +216,8 @@ static bool route(struct pipeline *pl, struct packet *p)
 
 static uint8_t owner_of(const struct pipeline *pl, const struct ip_layer *l)
 {
-	return pl->workers > 1 ? flow_owner(l->hash, pl->workers) : (uint8_t)pl->worker;
+	return pl->workers > 1 && !pl->keeps_all ? flow_owner(l->hash, pl->workers)
+	                                         : (uint8_t)pl->worker;
 }
 
 static struct packet *extra_packet(struct pipeline *pl)
@@ -286,12 +292,21 @@ static void take_datagram(struct pipeline *pl, struct packet *p, struct packet *
 	route(pl, to);
 }
 
-// A packet whose last layer is a fragment of which this worker keeps the datagram.
-static void defragment(struct pipeline *pl, struct packet *p, struct counters *c)
+// Datagrams of earlier packets may still be on their way through other workers. For a file they are
+// waited for, so that what it yields does not depend on their pace.
+static void wait_for_datagrams(struct pipeline *pl)
+{
+	if (defrag_has_buffer(pl->defrag))
+		return;
+	flush_local(pl);
+	while (!defrag_has_buffer(pl->defrag) && pl->steer.relax(pl->steer.ctx))
+		;
+}
+
+static void add_fragment(struct pipeline *pl, struct packet *p, struct counters *c)
 {
 	struct packet whole;
 
-	p->flags |= PACKET_DEFRAGGED;
 	switch (defrag_add(pl->defrag, p, c, &whole, take_fragment, pl)) {
 	case DEFRAG_WAITING:
 		p->layer[p->layer_count - 1].owner = LAYER_NOT_COUNTED;
@@ -305,6 +320,23 @@ static void defragment(struct pipeline *pl, struct packet *p, struct counters *c
 	}
 }
 
+// A packet whose last layer is a fragment of which this worker keeps the datagram.
+static void defragment(struct pipeline *pl, struct packet *p, struct counters *c)
+{
+	p->flags |= PACKET_DEFRAGGED;
+	if (pl->is_in_defrag) {
+		// A file's fragments wait for room to leave defrag, and this one, of a live capture, was
+		// taken in meanwhile.
+		defrag_refuse(&p->layer[p->layer_count - 1], c);
+		return;
+	}
+	if (p->flags & PACKET_LOSSLESS)
+		wait_for_datagrams(pl);
+	pl->is_in_defrag = true;
+	add_fragment(pl, p, c);
+	pl->is_in_defrag = false;
+}
+
 static bool is_for_defrag(const struct pipeline *pl, const struct packet *p)
 {
 	return p->layer_count > 0 && (p->layer[p->layer_count - 1].flags & LAYER_FRAGMENT) &&
@@ -313,10 +345,11 @@ static bool is_for_defrag(const struct pipeline *pl, const struct packet *p)
 
 // Owners of all layers; fragments first, since they may wait. A file's fragments are joined by its
 // reader, so that its packets stay in order; live ones by the owner of the flow with ports 0.
-static unsigned distribute(
+// Returns which packets were lost, a bit each.
+static uint64_t distribute(
 	struct pipeline *pl, struct pipeline_queue *q, struct packet *pkts, unsigned n)
 {
-	unsigned lost = 0;
+	uint64_t lost = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct packet *p = &pkts[i];
@@ -328,7 +361,7 @@ static unsigned distribute(
 		if (__builtin_expect(is_for_defrag(pl, p), 0) &&
 			(q->lossless || p->layer[p->layer_count - 1].owner == pl->worker))
 			defragment(pl, p, q->counters);
-		lost += !route(pl, p);
+		lost |= (uint64_t)!route(pl, p) << i;
 	}
 	return lost;
 }
@@ -374,6 +407,7 @@ unsigned pipeline_poll(struct pipeline *pl, struct pipeline_queue *q)
 	struct packet *pkts = pl->burst;
 	struct capture_rx rx;
 	struct tally t;
+	uint64_t lost;
 	unsigned n;
 
 	n = capture_rx_burst(q->capture, q->queue, pkts, PACKET_BURST, &rx);
@@ -382,20 +416,18 @@ unsigned pipeline_poll(struct pipeline *pl, struct pipeline_queue *q)
 		return 0;
 	t.seen = 0;
 	memset(&t.processed, 0, sizeof(t) - offsetof(struct tally, processed));
-	pl->steered = pl->steer_full = 0;
+	pl->steered = 0;
 	pl->lane = &pl->lanes[0];
 	if (n > 0) {
 		stamp(q, pkts, n);
 		decode_burst(pl->decode, pkts, n);
 		flow_key_hash(pl->flow_config, pkts, n);
-		t.processed = n - distribute(pl, q, pkts, n);
+		lost = distribute(pl, q, pkts, n);
 		flush_local(pl);
-		note_events(pl, q, pkts, n, &t);
-		tally_protocols(&t, pkts, n);
-		for (unsigned i = 0; i < n; i++) {
-			t.processed_bytes += pkts[i].wirelen;
+		note_events(pl, q, pkts, n, lost, &t);
+		tally_packets(&t, pkts, n, lost);
+		for (unsigned i = 0; i < n; i++)
 			release[i] = &pkts[i];
-		}
 		packet_release(release, n);
 	}
 	ring_publish(pl->records);
@@ -437,7 +469,9 @@ void pipeline_expire(
 	if (pl->defrag == NULL)
 		return;
 	pl->lane = &pl->lanes[0];
+	pl->is_in_defrag = true;
 	defrag_expire(pl->defrag, capture, now_ns, all, counters, take_fragment, pl);
+	pl->is_in_defrag = false;
 	flush_local(pl);
 	ring_publish(pl->records);
 }

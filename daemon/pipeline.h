@@ -29,6 +29,7 @@ struct pipeline_queue {
 	struct capture *capture;
 	struct counters *counters; // the worker's block for the capture
 	unsigned queue;
+	int wait_fd;    // as capture_wait_fd
 	uint16_t index; // of the capture
 	bool lossless;
 	bool live;
@@ -41,8 +42,11 @@ struct pipeline_queue {
 // How packets of other workers' flows leave: implemented by the worker.
 struct pipeline_steer {
 	// Passes the packet to each worker in the set (bit a worker), with a reference each. lossless: waits.
-	// Returns false, having done nothing, when a ring is full.
+	// Returns false, having done nothing, when a ring is full (lossless: when the workers are halted).
 	bool (*pass)(void *ctx, const struct packet *, uint64_t workers, bool lossless);
+	// Lets others get on while this worker waits for something of theirs. May take in packets
+	// (pipeline_take). Returns false when there is nothing to wait for: the workers are being halted.
+	bool (*relax)(void *ctx);
 	void *ctx;
 };
 
@@ -68,7 +72,9 @@ struct pipeline {
 	// What a burst collects. Taking in steered packets while waiting for room to steer must not disturb
 	// the burst that waits, so each has its own.
 	struct pipeline_lane lanes[2], *lane;
-	uint64_t steered, steer_full; // since the last publishing
+	uint64_t steered;  // since the last publishing
+	bool keeps_all;    // what defrag lets go of belongs to this worker, whatever its hash says
+	bool is_in_defrag; // defrag is being called: it must not be called again from within
 };
 
 // Receives one burst from a queue and takes it all the way. Returns how many packets came (with those

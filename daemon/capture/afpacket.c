@@ -372,6 +372,13 @@ static int afpacket_open(
 	return 0;
 }
 
+static int afpacket_wait_fd(const struct capture *c, unsigned queue)
+{
+	const struct afpacket *a = c->state;
+
+	return pcap_get_selectable_fd(a->queues[queue].pcap);
+}
+
 static void afpacket_losses(struct capture *c, struct capture_losses *ret)
 {
 	struct afpacket *a = c->state;
@@ -389,5 +396,6 @@ const struct capture_ops capture_ops_afpacket = {
 	.open = afpacket_open,
 	.close = afpacket_close,
 	.rx = afpacket_rx,
+	.wait_fd = afpacket_wait_fd,
 	.losses = afpacket_losses,
 };

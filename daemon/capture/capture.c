@@ -105,6 +105,11 @@ unsigned capture_rx_burst(
 	return kept;
 }
 
+int capture_wait_fd(const struct capture *c, unsigned queue)
+{
+	return c->ops->wait_fd != NULL ? c->ops->wait_fd(c, queue) : -1;
+}
+
 unsigned capture_queues(const struct capture *c)
 {
 	return c->queues;

@@ -88,6 +88,10 @@ struct capture_rx {
 unsigned capture_rx_burst(
 	struct capture *, unsigned queue, struct packet *pkts, unsigned n, struct capture_rx *ret);
 
+// A file descriptor that poll() finds readable when the queue may have something, or -1 where only
+// receiving tells. Lives as long as the capture. Thread: any.
+int capture_wait_fd(const struct capture *, unsigned queue);
+
 // Why it ended, failed or paused: text that lives as long as the capture. Thread: any.
 const char *capture_reason(const struct capture *);
 

@@ -21,6 +21,7 @@ struct capture_ops {
 	// As capture_rx_burst, before the filter. Thread: the queue's worker.
 	unsigned (*rx)(struct capture *, unsigned queue, struct packet *, unsigned n,
 		struct capture_rx *ret);
+	int (*wait_fd)(const struct capture *, unsigned queue);                  // NULL: none
 	void (*losses)(struct capture *, struct capture_losses *ret);            // NULL: none
 	void (*progress)(const struct capture *, uint64_t *done, uint64_t *all); // NULL: none
 };

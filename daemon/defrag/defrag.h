@@ -30,7 +30,7 @@ enum defrag_policy {
 	DEFRAG_DROP,    // nobody: the datagram is given up (RFC 5722); exact repeats do no harm
 };
 
-enum { DEFRAG_NETWORKS_MAX = 32, DEFRAG_FRAGMENTS_PER_DATAGRAM = 1024 };
+enum { DEFRAG_NETWORKS_MAX = 32, DEFRAG_FRAGMENTS_PER_DATAGRAM = 1024, DEFRAG_BUFFERS = 256 };
 
 struct defrag_network {
 	uint8_t address[16]; // of the receiver
@@ -77,6 +77,13 @@ void defrag_finish(struct defrag *, const struct ip_layer *layer, defrag_emit em
 // ports 0. all: gives up every one (end of the capture).
 void defrag_expire(struct defrag *, uint16_t capture, uint64_t now_ns, bool all, struct counters *c,
 	defrag_emit emit, void *ctx);
+
+// Whether a datagram that became whole now would find a buffer: each is in use until the packet that it
+// became has been released.
+bool defrag_has_buffer(const struct defrag *);
+
+// Counts a fragment that the caller cannot add: it goes to the flow with ports 0, as DEFRAG_REFUSED.
+void defrag_refuse(const struct ip_layer *, struct counters *);
 
 size_t defrag_bytes_in_use(const struct defrag *);
 unsigned defrag_fragments_in_use(const struct defrag *);

@@ -17,8 +17,6 @@
 #include "export.h"
 #include "log.h"
 
-#include <rte_cycles.h>
-
 const char *capture_phase_name(enum capture_phase phase)
 {
 	static const char *const names[] = {
@@ -32,7 +30,7 @@ void workers_set_export(struct workers *all, struct export *export)
 	all->export = export;
 }
 
-static bool run_is_over(const struct capture_run *run)
+bool capture_run_is_over(const struct capture_run *run)
 {
 	return run->status.phase >= CAPTURE_FINISHED;
 }
@@ -80,6 +78,10 @@ static void name_from_source(struct workers *all, const struct capture_source *s
 			break;
 		base[n] = (unsigned char)from[n] > ' ' && from[n] != 0x7f ? from[n] : '_';
 	}
+	// not in the middle of a character
+	if (from[n] != '\0')
+		while (n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80)
+			n--;
 	base[n] = '\0';
 	snprintf(name, 64, "%s", n > 0 ? base : "capture");
 	for (unsigned i = 2; captures_find(all, name) >= 0; i++)
@@ -122,8 +124,8 @@ static unsigned queues_of(const struct worker *w, const struct workers *all)
 	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
 		const struct capture_run *run = all->run[i];
 
-		for (unsigned q = 0; run != NULL && !run_is_over(run) && q < run->status.queues;
-			q++)
+		for (unsigned q = 0;
+			run != NULL && !capture_run_is_over(run) && q < run->status.queues; q++)
 			n += run->queue_worker[q] == w->index;
 	}
 	return n;
@@ -167,6 +169,7 @@ static int run_allocate(struct workers *all, struct capture_run *run)
 		queue->capture = run->capture;
 		queue->counters = run->counters[run->queue_worker[q]];
 		queue->queue = q;
+		queue->wait_fd = capture_wait_fd(run->capture, q);
 		queue->index = run->status.index;
 		queue->live = run->status.live;
 		queue->lossless = !run->status.live;
@@ -218,6 +221,11 @@ int captures_start(struct workers *all, const char *source_text, const char *nam
 
 	if (source == NULL || run == NULL) {
 		snprintf(error, size, "no memory for a capture");
+		goto fail;
+	}
+	if (all->is_closed) {
+		snprintf(error, size, "the daemon is stopping: no capture is started any more");
+		r = -ESHUTDOWN;
 		goto fail;
 	}
 	r = capture_source_parse(source_text, source, error, size);
@@ -274,7 +282,7 @@ static void queues_command(struct workers *all, struct capture_run *run, enum co
 {
 	for (unsigned q = 0; q < run->status.queues; q++)
 		worker_command(all->worker[run->queue_worker[q]], type,
-			&(struct command){.run = run, .queue = q});
+			&(struct command){.run = run, .queue = run->queue[q]});
 }
 
 static void run_begun(struct workers *all, struct capture_run *run)
@@ -283,13 +291,15 @@ static void run_begun(struct workers *all, struct capture_run *run)
 		return;
 	run->status.phase = CAPTURE_RUNNING;
 	queues_command(all, run, COMMAND_QUEUE_START);
-	if (run->stop_wanted)
+	if (run->stop_wanted) {
+		run->stopping = true;
 		queues_command(all, run, COMMAND_QUEUE_STOP);
+	}
 }
 
 static void run_state(struct capture_run *run, enum capture_state state)
 {
-	if (run_is_over(run) || run->capture == NULL)
+	if (capture_run_is_over(run) || run->capture == NULL)
 		return;
 	snprintf(run->status.reason, sizeof(run->status.reason), "%s",
 		state == CAPTURE_RX_RUNNING ? "" : capture_reason(run->capture));
@@ -298,8 +308,9 @@ static void run_state(struct capture_run *run, enum capture_state state)
 		run->status.phase = CAPTURE_RUNNING;
 		break;
 	case CAPTURE_RX_PAUSED:
+		if (run->status.phase != CAPTURE_PAUSED) // each queue tells
+			log_warning("capture %s: paused: %s", run->status.name, run->status.reason);
 		run->status.phase = CAPTURE_PAUSED;
-		log_warning("capture %s: paused: %s", run->status.name, run->status.reason);
 		break;
 	case CAPTURE_RX_END:
 	case CAPTURE_RX_FAILED:
@@ -356,31 +367,25 @@ static void run_remove(struct workers *all, struct capture_run *run)
 	run_free(run);
 }
 
-static void status_refresh(struct capture_run *run)
+static void tell_stop_waiters(struct capture_run *run)
 {
-	struct capture_status *s = &run->status;
+	uint64_t ended = run->ended;
+	struct stop_waiter *w = run->stop_waiters, *next;
 
-	if (run->capture == NULL)
-		return;
-	capture_progress(run->capture, &s->bytes_read, &s->bytes_total);
-	for (unsigned q = 0; q < s->queues; q++) {
-		uint64_t first = __atomic_load_n(&run->queue[q]->first_ns, __ATOMIC_RELAXED);
-		uint64_t last = __atomic_load_n(&run->queue[q]->last_ns, __ATOMIC_RELAXED);
-
-		if (first != 0 && (s->first_packet_ns == 0 || first < s->first_packet_ns))
-			s->first_packet_ns = first;
-		if (last > s->last_packet_ns)
-			s->last_packet_ns = last;
+	run->stop_waiters = NULL;
+	for (; w != NULL; w = next) { // run may be gone after the first: done may stop it again
+		next = w->next;
+		w->done(w->ctx, ended);
+		free(w);
 	}
 }
 
 static void run_settled(struct capture_run *run)
 {
-	void (*done)(void *ctx, uint64_t ended) = run->stop_done;
 	struct capture_status *s = &run->status;
 
 	capture_losses(run->capture, &run->losses);
-	status_refresh(run);
+	figures_refresh(run);
 	capture_close(run->capture);
 	run->capture = NULL;
 	s->ended_ns = clock_wall_ns();
@@ -392,9 +397,24 @@ static void run_settled(struct capture_run *run)
 		snprintf(s->reason, sizeof(s->reason), "stopped on request");
 	log_info("capture %s: %s%s%s", s->name, capture_phase_name(s->phase),
 		s->reason[0] != '\0' ? ": " : "", s->reason);
-	run->stop_done = NULL;
-	if (done != NULL)
-		done(run->stop_ctx, run->ended);
+	tell_stop_waiters(run);
+}
+
+// The workers have quit: what has not ended by now never will.
+void captures_give_up(struct workers *all)
+{
+	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
+		struct capture_run *run = all->run[i];
+
+		if (run == NULL || capture_run_is_over(run))
+			continue;
+		if (run->end_missing > 0) { // else all its records are in the rings
+			run->failed = true;
+			snprintf(run->status.reason, sizeof(run->status.reason),
+				"given up before its end: its active flows are not written");
+		}
+		run_settled(run);
+	}
 }
 
 void captures_settle(struct workers *all)
@@ -422,12 +442,12 @@ bool captures_settling(struct workers *all)
 bool captures_all_ended(struct workers *all)
 {
 	for (unsigned i = 0; i < CAPTURES_MAX; i++)
-		if (all->run[i] != NULL && !run_is_over(all->run[i]))
+		if (all->run[i] != NULL && !capture_run_is_over(all->run[i]))
 			return false;
 	return true;
 }
 
-// --- Stop and flush ---
+// --- Stop ---
 
 int captures_stop(
 	struct workers *all, const char *name, void (*done)(void *ctx, uint64_t ended), void *ctx)
@@ -438,17 +458,25 @@ int captures_stop(
 	if (index < 0)
 		return -ENOENT;
 	run = all->run[index];
-	if (run_is_over(run)) {
+	if (capture_run_is_over(run)) {
 		run_remove(all, run);
 		if (done != NULL)
 			done(ctx, 0);
 		return 0;
 	}
+	if (done != NULL) {
+		struct stop_waiter *w = malloc(sizeof(*w)), **at = &run->stop_waiters;
+
+		if (w == NULL)
+			return -ENOMEM;
+		*w = (struct stop_waiter){.done = done, .ctx = ctx};
+		while (*at != NULL)
+			at = &(*at)->next;
+		*at = w;
+	}
 	if (run->stop_asked)
-		return -EALREADY;
+		return 0;
 	run->stop_asked = true;
-	run->stop_done = done;
-	run->stop_ctx = ctx;
 	if (run->begun_missing > 0) {
 		run->stop_wanted = true;
 	} else if (!run->stopping) {
@@ -458,130 +486,10 @@ int captures_stop(
 	return 0;
 }
 
-int captures_flush(
-	struct workers *all, int index, void (*done)(void *ctx, uint64_t ended), void *ctx)
+void captures_stop_all(struct workers *all)
 {
-	struct capture_run *run = index >= 0 ? all->run[index] : NULL;
-	struct flush_gather *g;
-
-	if (index >= 0 && (run == NULL || run_is_over(run) || run->begun_missing > 0)) {
-		done(ctx, 0);
-		return 0;
-	}
-	g = calloc(1, sizeof(*g));
-	if (g == NULL)
-		return -ENOMEM;
-	*g = (struct flush_gather){.done = done, .ctx = ctx, .missing = all->config.count};
-	for (unsigned w = 0; w < all->config.count; w++)
-		worker_command(
-			all->worker[w], COMMAND_FLUSH, &(struct command){.run = run, .token = g});
-	return 0;
-}
-
-// --- Figures ---
-
-unsigned captures_list(struct workers *all, struct capture_status *ret, unsigned max)
-{
-	unsigned n = 0;
-
-	for (; n < all->run_count && n < max; n++) {
-		struct capture_run *run = all->run[all->order[n]];
-
-		status_refresh(run);
-		ret[n] = run->status;
-	}
-	return n;
-}
-
-void captures_counters(struct workers *all, int index, int worker, struct counters *sum)
-{
-	for (int i = index < 0 ? 0 : index; i < (index < 0 ? CAPTURES_MAX : index + 1); i++) {
-		const struct capture_run *run = all->run[i];
-
-		if (run == NULL)
-			continue;
-		for (unsigned w = 0; w < all->config.count; w++)
-			if (worker < 0 || (unsigned)worker == w)
-				counters_read(run->counters[w], sum);
-	}
-	if (index < 0 && worker < 0)
-		counters_read(&all->retired, sum);
-}
-
-void captures_losses(struct workers *all, int index, struct capture_losses *ret)
-{
-	*ret = index < 0 ? all->retired_losses : (struct capture_losses){0};
-	for (int i = index < 0 ? 0 : index; i < (index < 0 ? CAPTURES_MAX : index + 1); i++) {
-		struct capture_run *run = all->run[i];
-
-		if (run == NULL)
-			continue;
-		if (run->capture != NULL)
-			capture_losses(run->capture, &run->losses);
-		ret->missed += run->losses.missed;
-		ret->errors += run->losses.errors;
-		ret->no_mbuf += run->losses.no_mbuf;
-		ret->kernel += run->losses.kernel;
-	}
-}
-
-unsigned captures_queue_counters(
-	struct workers *all, int index, struct capture_queue_counters *ret, unsigned max)
-{
-	const struct capture_run *run = all->run[index];
-	unsigned n = 0;
-
-	for (; run != NULL && n < run->status.queues && n < max; n++) {
-		struct counters c;
-
-		memset(&c, 0, sizeof(c));
-		counters_read(run->counters[run->queue_worker[n]], &c);
-		ret[n] = (struct capture_queue_counters){
-			.worker = run->queue_worker[n],
-			.received = c.value[COUNTER_received],
-			.processed = c.value[COUNTER_processed],
-			.filtered = c.value[COUNTER_filtered],
-			.dropped_ring_full = c.value[COUNTER_dropped_ring_full],
-			.dropped_steer_ring_full = c.value[COUNTER_dropped_steer_ring_full],
-			.dropped_no_mbuf = c.value[COUNTER_dropped_no_mbuf],
-			.dropped_shutdown = c.value[COUNTER_dropped_shutdown],
-		};
-	}
-	return n;
-}
-
-void workers_tick(struct workers *all)
-{
-	uint64_t now = clock_monotonic_ns(), span = now - all->tick_ns;
-	double seconds = (double)span / (double)NSEC_PER_S;
-
-	if (span < NSEC_PER_S / 10)
-		return;
-	all->tick_ns = now;
-	for (unsigned w = 0; w < all->config.count; w++) {
-		uint64_t busy = all->worker[w]->busy_tsc;
-		double load = (double)(busy - all->tick_busy[w]) /
-		              ((double)rte_get_tsc_hz() * seconds);
-
-		all->load[w] = load > 1 ? 1 : load;
-		all->tick_busy[w] = busy;
-	}
-	for (unsigned i = 0; i < CAPTURES_MAX; i++) {
-		struct capture_run *run = all->run[i];
-		struct counters c;
-
-		if (run == NULL || run->capture == NULL)
-			continue;
-		memset(&c, 0, sizeof(c));
-		captures_counters(all, (int)i, -1, &c);
-		run->status.packets_per_second = (double)(c.value[COUNTER_received] -
-							  run->tick_pkts) /
-		                                 seconds;
-		run->status.bits_per_second = (double)(c.value[COUNTER_received_bytes] -
-						       run->tick_bytes) *
-		                              8 / seconds;
-		run->tick_pkts = c.value[COUNTER_received];
-		run->tick_bytes = c.value[COUNTER_received_bytes];
-	}
-	captures_settle(all);
+	all->is_closed = true;
+	for (unsigned i = 0; i < CAPTURES_MAX; i++)
+		if (all->run[i] != NULL && !capture_run_is_over(all->run[i]))
+			captures_stop(all, all->run[i]->status.name, NULL, NULL);
 }

@@ -40,18 +40,27 @@ static bool room_everywhere(struct worker *from, uint64_t workers, size_t size)
 	return true;
 }
 
-static void wait_for_room(struct worker *from, uint64_t workers, size_t size)
+bool steer_relax(void *ctx)
+{
+	struct worker *w = ctx;
+
+	steer_publish(w);
+	if (atomic_load_explicit(&w->all->halting, memory_order_relaxed))
+		return false; // the others may have quit
+	if (steer_drain(w) == 0)
+		sched_yield();
+	return true;
+}
+
+// Returns false when there is no room and nobody to wait for.
+static bool wait_for_room(struct worker *from, uint64_t workers, size_t size)
 {
 	while (!room_everywhere(from, workers, size)) {
-		for (uint64_t left = workers; left != 0; left &= left - 1) {
-			struct worker *to = from->all->worker[__builtin_ctzll(left)];
-
-			ring_publish(to->steer_in[from->index]);
-			wake_if_sleeping(to);
-		}
-		if (steer_drain(from) == 0)
-			sched_yield();
+		from->steered_to |= workers;
+		if (!steer_relax(from))
+			return false;
 	}
+	return true;
 }
 
 bool steer_pass(void *ctx, const struct packet *p, uint64_t workers, bool lossless)
@@ -60,9 +69,8 @@ bool steer_pass(void *ctx, const struct packet *p, uint64_t workers, bool lossle
 	size_t size = packet_size(p);
 
 	if (!room_everywhere(from, workers, size)) {
-		if (!lossless)
+		if (!lossless || !wait_for_room(from, workers, size))
 			return false;
-		wait_for_room(from, workers, size);
 	}
 	from->steered_to |= workers;
 	while (workers != 0) {
@@ -93,7 +101,8 @@ void steer_end(struct worker *from, const struct steer_end *end)
 	for (unsigned i = 0; i < from->pipeline.workers; i++) {
 		if (i == from->index)
 			continue;
-		wait_for_room(from, UINT64_C(1) << i, sizeof(*end));
+		if (!wait_for_room(from, UINT64_C(1) << i, sizeof(*end)))
+			continue;
 		memcpy(ring_reserve(from->all->worker[i]->steer_in[from->index], STEER_END,
 			       sizeof(*end)),
 			end, sizeof(*end));
@@ -148,4 +157,39 @@ unsigned steer_drain(struct worker *w)
 		if (i != w->index)
 			n += drain_ring(w, w->steer_in[i]);
 	return n;
+}
+
+void steer_drain_present(struct worker *w)
+{
+	for (unsigned i = 0; i < w->pipeline.workers; i++) {
+		uint64_t used;
+
+		if (i == w->index)
+			continue;
+		used = ring_used_bytes(w->steer_in[i]);
+		// A call takes a burst of packets, of which the smallest are without layers.
+		for (uint64_t bytes = 0; bytes < used;
+			bytes += PACKET_BURST * offsetof(struct packet, layer))
+			drain_ring(w, w->steer_in[i]);
+	}
+}
+
+// The packets on their way to a worker that has quit.
+void steer_discard(struct worker *w)
+{
+	const struct ring_msg *m;
+
+	for (unsigned i = 0; i < w->pipeline.workers; i++) {
+		if (i == w->index)
+			continue;
+		while ((m = ring_next(w->steer_in[i])) != NULL) {
+			struct packet *p = &w->taken[0];
+
+			if (m->type != STEER_PACKET)
+				continue;
+			memcpy(p, m + 1, m->size - sizeof(*m));
+			packet_release(&p, 1);
+		}
+		ring_release(w->steer_in[i]);
+	}
 }

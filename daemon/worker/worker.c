@@ -22,13 +22,13 @@
 #include "record.h"
 
 enum {
-	INBOX_BYTES = 64 * 1024,
 	EXPIRE_BUDGET = 128, // flows looked at after each burst
 	END_BUDGET = 4096,   // flows ended at a time, at the end of a capture
 	QUERY_BUDGET = 8192, // entries looked at after each burst, for each query
 	SPIN_POLLS = 64,     // empty polls before the first sleep
 	SLEEP_MIN_NS = 20000,
 	SLEEP_MAX_NS = 1000000,
+	SLEEP_WATCHED_NS = 50000000, // all queues can wake us: for clocks and links
 	SLEEP_NO_QUEUE_NS = 200000000,
 };
 
@@ -73,17 +73,21 @@ static void capture_begin(struct worker *w, struct capture_run *run)
 		.counters = run->counters[w->index],
 		.lossless = !run->status.live,
 	};
-	int error = flow_capture_begin(w->pipeline.flows, (uint16_t)index, &fc);
+	int error;
 
+	// Nothing of the index's last capture may meet this one: all workers had ended it when control
+	// sent us here, so what they steered for it is in the rings.
+	steer_drain_present(w);
+	error = flow_capture_begin(w->pipeline.flows, (uint16_t)index, &fc);
 	*c = (struct worker_capture){.run = run, .counters = run->counters[w->index]};
 	if (index >= w->capture_count)
 		w->capture_count = index + 1;
 	reply(w, REPLY_CAPTURE_BEGUN, &(struct reply){.run = run, .error = error});
 }
 
-static void queue_start(struct worker *w, struct capture_run *run, unsigned queue)
+static void queue_start(struct worker *w, struct capture_run *run, struct pipeline_queue *queue)
 {
-	w->queue[w->queue_count] = run->queue[queue];
+	w->queue[w->queue_count] = queue;
 	w->queue_run[w->queue_count] = run;
 	w->queue_count++;
 }
@@ -127,8 +131,10 @@ static void capture_ending_step(struct worker *w, unsigned index)
 	unsigned before = flow_table_active(w->pipeline.flows), after, left;
 	struct capture_done_record *done;
 
+	// Other workers may have ended it already: what comes out now stays here.
+	w->pipeline.keeps_all = true;
 	pipeline_expire(&w->pipeline, (uint16_t)index, c->now_ns, true, c->counters);
-	steer_publish(w);
+	w->pipeline.keeps_all = false;
 	left = flow_capture_end(w->pipeline.flows, (uint16_t)index, c->now_ns,
 		c->forced ? FLOW_END_FORCED : FLOW_END_EOF, END_BUDGET, false);
 	after = flow_table_active(w->pipeline.flows);
@@ -203,7 +209,7 @@ static void command_run(struct worker *w, enum command_type type, const struct c
 		break;
 	case COMMAND_QUEUE_STOP:
 		for (unsigned i = 0; i < w->queue_count; i++)
-			if (w->queue[i] == c->run->queue[c->queue]) {
+			if (w->queue[i] == c->queue) {
 				queue_stop(w, i, true);
 				break;
 			}
@@ -216,7 +222,7 @@ static void command_run(struct worker *w, enum command_type type, const struct c
 	case COMMAND_FLUSH:
 		w->flush = (struct worker_flush){
 			.token = c->token,
-			.capture = c->run == NULL ? -1 : (int)c->run->status.index,
+			.capture = c->capture,
 			.left = flow_table_active(w->pipeline.flows),
 			.active = true,
 		};
@@ -269,18 +275,24 @@ static unsigned poll_queues(struct worker *w)
 	return n;
 }
 
-static void expire(struct worker *w, struct worker_capture *c, unsigned index, uint64_t now_ns)
+// Returns true when more flows may be due.
+static bool expire(struct worker *w, struct worker_capture *c, unsigned index, uint64_t now_ns)
 {
-	flow_expire(w->pipeline.flows, (uint16_t)index, now_ns, EXPIRE_BUDGET);
-	if (now_ns / NSEC_PER_S == c->expired_s)
-		return;
-	c->expired_s = now_ns / NSEC_PER_S;
-	pipeline_expire(&w->pipeline, (uint16_t)index, now_ns, false, c->counters);
-	steer_publish(w);
+	unsigned n = flow_expire(w->pipeline.flows, (uint16_t)index, now_ns, EXPIRE_BUDGET);
+
+	if (now_ns / NSEC_PER_S != c->expired_s) {
+		c->expired_s = now_ns / NSEC_PER_S;
+		pipeline_expire(&w->pipeline, (uint16_t)index, now_ns, false, c->counters);
+		steer_publish(w);
+	}
+	return n == EXPIRE_BUDGET;
 }
 
-static void captures_step(struct worker *w, uint64_t wall_ns)
+// Returns true when there is more to do.
+static bool captures_step(struct worker *w, uint64_t wall_ns)
 {
+	bool more = false;
+
 	for (unsigned i = 0; i < w->capture_count; i++) {
 		struct worker_capture *c = &w->capture[i];
 
@@ -289,9 +301,10 @@ static void captures_step(struct worker *w, uint64_t wall_ns)
 		if (c->ending)
 			capture_ending_step(w, i);
 		else if (c->now_ns != 0)
-			expire(w, c, i, capture_now(c, wall_ns));
+			more |= expire(w, c, i, capture_now(c, wall_ns));
 	}
 	ring_publish(w->records);
+	return more;
 }
 
 static bool has_work(struct worker *w)
@@ -307,25 +320,53 @@ static bool has_work(struct worker *w)
 	return false;
 }
 
+// What to sleep on: our own descriptor, and those of all queues where each has one. Returns how many.
+static unsigned sleep_fds(const struct worker *w, struct pollfd *fds)
+{
+	fds[0] = (struct pollfd){.fd = w->wake_fd, .events = POLLIN};
+	if (w->is_woken_in_vain) // an interface that is down, say, is always readable
+		return 1;
+	for (unsigned i = 0; i < w->queue_count; i++) {
+		if (w->queue[i]->wait_fd < 0)
+			return 1;
+		fds[i + 1] = (struct pollfd){.fd = w->queue[i]->wait_fd, .events = POLLIN};
+	}
+	return w->queue_count + 1;
+}
+
+static uint64_t sleep_ns(const struct worker *w, unsigned fds)
+{
+	unsigned step = w->idle_polls - SPIN_POLLS;
+	uint64_t ns = (uint64_t)SLEEP_MIN_NS << (step < 6 ? step : 6);
+
+	if (w->queue_count == 0)
+		return SLEEP_NO_QUEUE_NS;
+	if (fds > 1)
+		return SLEEP_WATCHED_NS;
+	return ns < SLEEP_MAX_NS ? ns : SLEEP_MAX_NS;
+}
+
 static void sleep_a_little(struct worker *w)
 {
-	struct pollfd fd = {.fd = w->wake_fd, .events = POLLIN};
-	unsigned step = w->idle_polls - SPIN_POLLS;
-	uint64_t ns = w->queue_count == 0 ? SLEEP_NO_QUEUE_NS
-	              : step > 6          ? SLEEP_MAX_NS
-	                                  : (uint64_t)SLEEP_MIN_NS << step;
-	struct timespec t = {
-		.tv_nsec = (long)(ns < SLEEP_MAX_NS || w->queue_count == 0 ? ns : SLEEP_MAX_NS)};
+	struct pollfd fds[1 + WORKER_QUEUES_MAX];
+	unsigned n = sleep_fds(w, fds);
+	struct timespec t = {.tv_nsec = (long)sleep_ns(w, n)};
 	uint64_t count;
-	ssize_t n;
+	ssize_t size;
+	int ready;
 
 	atomic_store_explicit(&w->sleeping, true, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!has_work(w) && ppoll(&fd, 1, &t, NULL) > 0) {
-		n = read(w->wake_fd, &count, sizeof(count));
-		(void)n;
-	}
+	ready = has_work(w) ? 0 : ppoll(fds, n, &t, NULL);
 	atomic_store_explicit(&w->sleeping, false, memory_order_relaxed);
+	if (ready <= 0)
+		return;
+	if (fds[0].revents != 0) {
+		size = read(w->wake_fd, &count, sizeof(count));
+		(void)size;
+		ready--;
+	}
+	w->is_woken_in_vain = ready > 0; // until something comes
 }
 
 static void idle(struct worker *w)
@@ -352,7 +393,10 @@ static void worker_loop(struct worker *w)
 		unsigned n = poll_queues(w);
 
 		n += steer_drain(w);
-		captures_step(w, clock_wall_ns());
+		// Datagrams of what came: before a capture's end is told, so that nothing of it comes later.
+		if (w->steered_to != 0)
+			steer_publish(w);
+		worked |= captures_step(w, clock_wall_ns());
 		if (w->query_count > 0)
 			queries_step(w);
 		if (w->flush.active)
@@ -361,6 +405,7 @@ static void worker_loop(struct worker *w)
 		beat(w);
 		if (n > 0 || worked || w->query_count > 0) {
 			w->idle_polls = 0;
+			w->is_woken_in_vain = false;
 			atomic_store_explicit(&w->busy_tsc,
 				atomic_load_explicit(&w->busy_tsc, memory_order_relaxed) +
 					(rte_rdtsc() - begin),
@@ -371,243 +416,12 @@ static void worker_loop(struct worker *w)
 	}
 }
 
-static int worker_main(void *arg)
+int worker_main(void *arg)
 {
 	struct worker *w = arg;
 
 	atomic_store_explicit(&w->cpu, sched_getcpu(), memory_order_relaxed);
 	worker_loop(w);
+	atomic_store_explicit(&w->has_quit, true, memory_order_release);
 	return 0;
-}
-
-// --- Start and stop (control) ---
-
-void worker_command(struct worker *w, enum command_type type, const struct command *c)
-{
-	void *payload;
-
-	while ((payload = ring_reserve(w->inbox, (uint16_t)type, sizeof(*c))) == NULL)
-		sched_yield(); // the worker empties it at each burst
-	memcpy(payload, c, sizeof(*c));
-	ring_publish(w->inbox);
-	worker_wake(w);
-}
-
-static void worker_free(struct worker *w)
-{
-	if (w == NULL)
-		return;
-	flow_table_free(w->pipeline.flows);
-	defrag_free(w->pipeline.defrag);
-	ring_free(w->records);
-	ring_free(w->inbox);
-	ring_free(w->replies);
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		ring_free(w->steer_in[i]);
-	if (w->wake_fd >= 0)
-		close(w->wake_fd);
-	free(w);
-}
-
-static struct worker *worker_new(struct workers *all, unsigned index)
-{
-	const struct workers_config *config = &all->config;
-	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
-
-	if (w == NULL)
-		return NULL;
-	memset(w, 0, sizeof(*w));
-	w->all = all;
-	w->index = index;
-	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	w->records = ring_new(config->record_ring_bytes);
-	w->inbox = ring_new(INBOX_BYTES);
-	w->replies = ring_new(INBOX_BYTES);
-	if (w->wake_fd < 0 || w->records == NULL || w->inbox == NULL || w->replies == NULL)
-		goto fail;
-	for (unsigned i = 0; i < config->count; i++) {
-		if (i == index)
-			continue;
-		w->steer_in[i] = ring_new(config->steer_ring_bytes);
-		if (w->steer_in[i] == NULL)
-			goto fail;
-	}
-	w->pipeline = (struct pipeline){
-		.decode = &config->decode,
-		.flow_config = &config->flow,
-		.records = w->records,
-		.steer = {steer_pass, w},
-		.worker = index,
-		.workers = config->count,
-	};
-	w->pipeline.flows = flow_table_new(&config->flow, index, w->records);
-	w->pipeline.defrag = defrag_new(&config->defrag);
-	if (w->pipeline.flows == NULL || w->pipeline.defrag == NULL)
-		goto fail;
-	w->flow_table_bytes = flow_table_bytes(w->pipeline.flows);
-	return w;
-fail:
-	worker_free(w);
-	return NULL;
-}
-
-int workers_start(
-	const struct workers_config *config, struct workers **ret, char *error, size_t size)
-{
-	struct workers *all = aligned_alloc(64, (sizeof(*all) + 63) & ~(size_t)63);
-	unsigned lcore = rte_get_next_lcore(UINT_MAX, 1, 0);
-
-	if (all == NULL) {
-		snprintf(error, size, "no memory for workers");
-		return -ENOMEM;
-	}
-	memset(all, 0, sizeof(*all));
-	all->config = *config;
-	all->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	for (unsigned i = 0; i < config->count; i++) {
-		all->worker[i] = worker_new(all, i);
-		if (all->worker[i] == NULL) {
-			snprintf(error, size,
-				"no memory for worker %u: lower flow.capacity (%u flows a worker)",
-				i, config->flow.capacity);
-			workers_stop(all);
-			return -ENOMEM;
-		}
-		all->records[i] = all->worker[i]->records;
-	}
-	for (unsigned i = 0; i < config->count; i++) {
-		if (lcore >= RTE_MAX_LCORE ||
-			rte_eal_remote_launch(worker_main, all->worker[i], lcore) != 0) {
-			snprintf(error, size, "no lcore for worker %u", i);
-			workers_stop(all);
-			return -EINVAL;
-		}
-		all->worker[i]->lcore = lcore;
-		all->started++;
-		lcore = rte_get_next_lcore(lcore, 1, 0);
-	}
-	all->tick_ns = clock_monotonic_ns();
-	*ret = all;
-	return 0;
-}
-
-void workers_stop(struct workers *all)
-{
-	if (all == NULL)
-		return;
-	for (unsigned i = 0; i < all->started; i++)
-		worker_command(all->worker[i], COMMAND_QUIT, &(struct command){0});
-	for (unsigned i = 0; i < all->started; i++)
-		rte_eal_wait_lcore(all->worker[i]->lcore);
-	captures_free(all);
-	for (unsigned i = 0; i < all->config.count; i++)
-		worker_free(all->worker[i]);
-	if (all->event_fd >= 0)
-		close(all->event_fd);
-	free(all);
-}
-
-unsigned workers_count(const struct workers *all)
-{
-	return all->config.count;
-}
-
-struct ring **workers_records(struct workers *all)
-{
-	return all->records;
-}
-
-void workers_status(struct workers *all, unsigned worker, struct worker_status *ret)
-{
-	struct worker *w = all->worker[worker];
-
-	*ret = (struct worker_status){
-		.cpu = w->cpu,
-		.heartbeat = w->heartbeat,
-		.load = all->load[worker],
-		.flows_active = w->flows_active,
-		.flow_capacity = all->config.flow.capacity,
-		.flow_table_bytes = w->flow_table_bytes,
-	};
-}
-
-// --- Questions and answers (control) ---
-
-int workers_query(
-	struct workers *all, struct flow_query *queries, void (*done)(void *ctx), void *ctx)
-{
-	struct query_gather *g;
-
-	if (all->queries >= WORKER_QUERIES_MAX)
-		return -EBUSY;
-	g = calloc(1, sizeof(*g));
-	if (g == NULL)
-		return -ENOMEM;
-	*g = (struct query_gather){.done = done, .ctx = ctx, .missing = all->config.count};
-	all->queries++;
-	for (unsigned i = 0; i < all->config.count; i++)
-		worker_command(all->worker[i], COMMAND_QUERY,
-			&(struct command){.query = &queries[i], .token = g});
-	return 0;
-}
-
-int workers_event_fd(const struct workers *all)
-{
-	return all->event_fd;
-}
-
-static void gather_query(struct workers *all, struct query_gather *g)
-{
-	if (--g->missing > 0)
-		return;
-	all->queries--;
-	g->done(g->ctx);
-	free(g);
-}
-
-static void gather_flush(struct flush_gather *g, uint64_t ended)
-{
-	g->ended += ended;
-	if (--g->missing > 0)
-		return;
-	g->done(g->ctx, g->ended);
-	free(g);
-}
-
-static void dispatch_reply(struct workers *all, const struct ring_msg *m)
-{
-	struct reply r;
-
-	memcpy(&r, m + 1, sizeof(r));
-	switch ((enum reply_type)m->type) {
-	case REPLY_QUERY:
-		gather_query(all, r.token);
-		break;
-	case REPLY_FLUSHED:
-		gather_flush(r.token, r.ended);
-		break;
-	case REPLY_CAPTURE_BEGUN:
-	case REPLY_CAPTURE_ENDED:
-	case REPLY_STATE:
-		captures_reply(all, (enum reply_type)m->type, &r);
-		break;
-	}
-}
-
-void workers_dispatch(struct workers *all)
-{
-	const struct ring_msg *m;
-	uint64_t count;
-	ssize_t n = read(all->event_fd, &count, sizeof(count));
-
-	(void)n; // nothing to read: somebody looked early
-	for (unsigned i = 0; i < all->config.count; i++) {
-		struct ring *r = all->worker[i]->replies;
-
-		while ((m = ring_next(r)) != NULL) {
-			dispatch_reply(all, m);
-			ring_release(r);
-		}
-	}
-	captures_settle(all);
 }

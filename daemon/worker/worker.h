@@ -33,7 +33,12 @@ struct workers_config {
 // Starts the workers on EAL's worker lcores, or as control threads where there are too few lcores.
 // Returns 0 or a negative errno with a message.
 int workers_start(const struct workers_config *, struct workers **ret, char *error, size_t size);
-void workers_stop(struct workers *); // captures must have been stopped; accepts NULL
+
+// Ends the workers' threads, whatever they do. Captures that have not ended are given up: they are
+// failed, their active flows are not written. Every done() that is still owed is called. From then on
+// figures can be read, and nothing be started or asked. The tail must still run. Accepts NULL.
+void workers_halt(struct workers *);
+void workers_stop(struct workers *); // frees them; halts them first where that has not been done
 
 unsigned workers_count(const struct workers *);
 struct ring **workers_records(struct workers *);            // the record rings, for export_start
@@ -56,7 +61,7 @@ void workers_status(struct workers *, unsigned worker, struct worker_status *ret
 
 // Runs queries[w] on worker w, for each worker, a step after each burst. The queries and their
 // results stay untouched by the caller until done(ctx) is called, from workers_dispatch().
-// Returns 0, or -EBUSY when too many questions are under way.
+// Returns 0, or -EBUSY when too many questions are under way, -ESHUTDOWN after workers_halt.
 int workers_query(struct workers *, struct flow_query *queries, void (*done)(void *ctx), void *ctx);
 
 // Readable when an answer or a change of state waits; then call workers_dispatch().
@@ -93,18 +98,23 @@ struct capture_status {
 
 // Opens the source and starts it. name NULL or "": made from the source, unique. The filter is text.
 // Returns the capture's index, or a negative errno with a message: -EEXIST name in use, -ENOSPC too
-// many captures, else as capture_open.
+// many captures, -ESHUTDOWN after captures_stop_all, else as capture_open.
 int captures_start(struct workers *, const char *source, const char *name, const char *filter,
 	char *error, size_t size);
 
 // Stops a running capture: its flows are ended (forced) and written, then done(ctx, ended) is called
 // from workers_dispatch(), where ended counts the flows that were active. An ended capture is taken off
-// the list (with its recent flows); done is called at once.
-// Returns 0 or -ENOENT.
+// the list (with its recent flows); done is called at once. Who stops a capture that is being stopped
+// already is told together with the first.
+// Returns 0, -ENOENT or -ENOMEM.
 int captures_stop(
 	struct workers *, const char *name, void (*done)(void *ctx, uint64_t ended), void *ctx);
 
+// Stops all captures that have not ended; none can be started from then on.
+void captures_stop_all(struct workers *);
+
 // Ends all active flows of a capture (index), or of all (-1), without stopping it; done as above.
+// Returns 0, -ENOMEM, -EBUSY when too many flushes are under way, -ESHUTDOWN after workers_halt.
 int captures_flush(struct workers *, int index, void (*done)(void *ctx, uint64_t ended), void *ctx);
 
 unsigned captures_list(struct workers *, struct capture_status *ret, unsigned max); // oldest first

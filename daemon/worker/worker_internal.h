@@ -13,6 +13,7 @@
 enum {
 	WORKER_QUEUES_MAX = CAPTURES_MAX,
 	WORKER_QUERIES_MAX = 16,
+	WORKER_FLUSHES_MAX = 16,
 	STEER_PACKET = 1, // payload: struct packet, as many layers as it has
 	STEER_END = 2,    // payload: struct steer_end; the last message of a queue
 };
@@ -23,12 +24,14 @@ struct steer_end {
 	uint8_t forced; // stopped, not at its natural end
 };
 
+// Few are ever under way: three for each capture, and so many questions and flushes. The inbox holds
+// them all, so control never waits for a worker, which may wait for control to take replies.
 enum command_type {
 	COMMAND_CAPTURE_BEGIN, // run
 	COMMAND_QUEUE_START,   // run, queue
-	COMMAND_QUEUE_STOP,    // run, queue
+	COMMAND_QUEUE_STOP,    // queue: a name only, it may be gone when the worker comes to it
 	COMMAND_QUERY,         // query, token
-	COMMAND_FLUSH,         // run (NULL: all), token
+	COMMAND_FLUSH,         // capture, token
 	COMMAND_QUIT,
 };
 
@@ -36,9 +39,10 @@ struct capture_run;
 
 struct command {
 	struct capture_run *run;
+	struct pipeline_queue *queue;
 	struct flow_query *query;
 	void *token;
-	unsigned queue;
+	int capture; // -1: all
 };
 
 enum reply_type {
@@ -100,6 +104,7 @@ struct worker {
 	struct worker_flush flush;
 	uint64_t steered_to; // workers with unpublished packets, a bit each
 	unsigned idle_polls;
+	bool is_woken_in_vain; // a queue's descriptor was readable, and nothing came
 	bool quit;
 	bool replied; // something waits in replies that control was not told of
 	struct packet taken[PACKET_BURST];
@@ -109,6 +114,7 @@ struct worker {
 	_Atomic int cpu;
 	_Atomic uint64_t flows_active;
 	_Atomic uint64_t flow_table_bytes;
+	_Atomic bool has_quit; // the last that it writes
 	// W writes, other workers read
 	_Alignas(64) _Atomic bool sleeping;
 };
@@ -127,6 +133,13 @@ struct flush_gather {
 	uint64_t ended;
 };
 
+// Somebody who waits for a capture's end.
+struct stop_waiter {
+	struct stop_waiter *next;
+	void (*done)(void *ctx, uint64_t ended);
+	void *ctx;
+};
+
 // A capture from start to removal; control's, but where it says otherwise.
 struct capture_run {
 	struct capture_status status;
@@ -142,8 +155,7 @@ struct capture_run {
 	bool stopping;                // queues have been told
 	bool stop_wanted;             // stop was asked while starting
 	uint64_t ended;               // flows ended by its end
-	void (*stop_done)(void *ctx, uint64_t ended);
-	void *stop_ctx;
+	struct stop_waiter *stop_waiters;
 	// rates over the last tick
 	uint64_t tick_pkts, tick_bytes;
 };
@@ -154,12 +166,15 @@ struct workers {
 	struct ring *records[WORKERS_MAX];
 	unsigned started;
 	int event_fd; // written by workers, read by control
+	// control writes, workers read: nobody waits for another worker any more
+	_Atomic bool halting;
 	// control's
 	struct export *export;
 	struct capture_run *run[CAPTURES_MAX]; // by index
 	uint16_t order[CAPTURES_MAX];          // indices, oldest first
 	unsigned run_count;
-	unsigned queries;
+	unsigned queries, flushes;
+	bool is_closed;          // no capture can be started any more
 	struct counters retired; // of captures taken off the list
 	struct capture_losses retired_losses;
 	uint64_t tick_ns;
@@ -167,20 +182,32 @@ struct workers {
 	uint64_t tick_busy[WORKERS_MAX];
 };
 
-// --- worker.c, for captures.c (control) ---
+// --- worker.c: the lcore's side ---
+int worker_main(void *worker);
+// For steer.c: a queue has ended. Called in the order of its packets.
+void worker_capture_end(struct worker *, const struct steer_end *);
+
+// --- workers.c, for captures.c (control) ---
 void worker_command(struct worker *, enum command_type, const struct command *);
 
 // --- steer.c (worker) ---
 bool steer_pass(void *worker, const struct packet *, uint64_t workers, bool lossless);
+// Lets the others get on while this worker waits for something. Returns false when there is nothing to
+// wait for any more.
+bool steer_relax(void *worker);
 void steer_end(struct worker *, const struct steer_end *); // to every worker, this one included
 void steer_publish(struct worker *);                       // once a burst
-unsigned steer_drain(struct worker *); // takes what others sent; returns packets
+unsigned steer_drain(struct worker *);     // takes what others sent; returns packets
+void steer_drain_present(struct worker *); // takes all that has been published by now
+void steer_discard(struct worker *);       // control, when the workers have quit
 void worker_wake(struct worker *);
 
-// --- worker.c, for steer.c (worker) ---
-void worker_capture_end(struct worker *, const struct steer_end *);
-
-// --- captures.c, for worker.c (control) ---
+// --- captures.c (control) ---
 void captures_reply(struct workers *, enum reply_type, const struct reply *);
-void captures_settle(struct workers *); // captures whose records have been written by now
+void captures_settle(struct workers *);  // captures whose records have been written by now
+void captures_give_up(struct workers *); // the workers have quit
 void captures_free(struct workers *);
+bool capture_run_is_over(const struct capture_run *);
+
+// --- figures.c (control) ---
+void figures_refresh(struct capture_run *);
