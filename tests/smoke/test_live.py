@@ -110,7 +110,8 @@ def test_start_and_stop_under_traffic():
                     before = d.rss_kib(), d.descriptors()
         wait_until(lambda: d.descriptors() <= before[1], "%d descriptors again" % before[1])
         if not SANITIZED:
-            check(d.rss_kib() - before[0] < 1024, "RSS grew from %d KiB to %d KiB", before[0], d.rss_kib())
+            # pages touched late: half a MiB is usual, on a busy machine twice that
+            check(d.rss_kib() - before[0] < 2048, "RSS grew from %d KiB to %d KiB", before[0], d.rss_kib())
         equal(d.call("capture.list")["captures"], [], "captures left")
         equal(d.stop(), 0, "exit code")
 
