@@ -86,8 +86,8 @@ uint32_t defrag_build(struct defrag *d, const struct defrag_tracker *t, uint8_t 
 {
 	uint8_t *payload = to + t->header_length;
 
-	if (t->header_length + t->total > DEFRAG_DATAGRAM_MAX + (t->key.version == 6 ? 40u : 0u) ||
-		t->header_length + t->total > DEFRAG_DATAGRAM_MAX)
+	if (t->header_length + t->total >
+		(t->key.version == 6 ? DEFRAG_WHOLE_MAX : DEFRAG_DATAGRAM_MAX))
 		return 0;
 	if (t->key.version == 4) {
 		memcpy(to, t->header, t->header_length);

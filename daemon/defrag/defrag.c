@@ -411,6 +411,17 @@ static void give_up(struct defrag *d, struct defrag_tracker *t)
 	}
 }
 
+// Whether a fragment says that the datagram ends elsewhere than others did: no byte may lie beyond
+// the end, or a count of bytes would not tell that all have come.
+static bool contradicts_end(const struct defrag_tracker *t, const struct piece *f)
+{
+	uint32_t end = f->offset + f->length;
+
+	if (t->total != UINT32_MAX)
+		return f->more ? end > t->total : end != t->total;
+	return !f->more && end < t->reach;
+}
+
 // Looks for what is wrong with a fragment; returns whether its bytes are wanted.
 static bool check(struct defrag *d, struct defrag_tracker *t, struct packet *p, struct piece *f,
 	struct counters *c)
@@ -432,7 +443,7 @@ static bool check(struct defrag *d, struct defrag_tracker *t, struct packet *p, 
 		packet_event(p, EVENT_frag_too_small);
 		count(c, version, COUNTER_ipv4_too_small);
 	}
-	if (!f->more && t->total != UINT32_MAX && t->total != f->offset + f->length) {
+	if (contradicts_end(t, f)) {
 		packet_event(p, EVENT_frag_overlap_differing);
 		count(c, version, COUNTER_ipv4_overlap_differing);
 		if (t->policy == DEFRAG_DROP)
@@ -470,11 +481,11 @@ static bool overlap(struct defrag *d, struct defrag_tracker *t, struct packet *p
 	return true;
 }
 
-static enum defrag_result complete(struct defrag *d, uint32_t tracker, const struct packet *p,
+static enum defrag_result complete(struct defrag *d, uint32_t tracker, struct packet *p,
 	struct packet *ret_pkt, struct counters *c)
 {
 	struct defrag_tracker *t = &d->tracker[tracker];
-	struct chunk *chunk = chunk_get(d->chunks, DEFRAG_DATAGRAM_MAX + 1);
+	struct chunk *chunk = chunk_get(d->chunks, DEFRAG_WHOLE_MAX);
 	uint32_t length;
 
 	if (chunk == NULL) {
@@ -485,6 +496,7 @@ static enum defrag_result complete(struct defrag *d, uint32_t tracker, const str
 	length = defrag_build(d, t, chunk->data);
 	if (length == 0) {
 		chunk_unref(chunk, 1);
+		packet_event(p, EVENT_frag_too_large);
 		count(c, t->key.version, COUNTER_ipv4_too_large);
 		give_up(d, t);
 		return DEFRAG_WAITING;
@@ -546,6 +558,8 @@ enum defrag_result defrag_add(struct defrag *d, struct packet *p, struct counter
 	if (t->state == DEFRAG_GIVEN_UP)
 		return DEFRAG_WAITING;
 	t->have += payload ? fresh : 0;
+	if (payload && t->reach < f.offset + f.length)
+		t->reach = f.offset + f.length;
 	if (payload && !f.more)
 		t->total = f.offset + f.length;
 	if (t->header_length == 0 || t->total == UINT32_MAX || t->have < t->total)
@@ -564,6 +578,7 @@ void defrag_finish(struct defrag *d, const struct ip_layer *layer, defrag_emit e
 	t->state = DEFRAG_UNDER_WAY;
 	t->total = UINT32_MAX;
 	t->have = 0;
+	t->reach = 0;
 	t->header_length = 0;
 	t->overlaps = 0;
 	d->finishing = 0;

@@ -8,7 +8,9 @@
 
 enum {
 	DEFRAG_BLOCK_BYTES = 512,
-	DEFRAG_DATAGRAM_MAX = 65535,
+	DEFRAG_DATAGRAM_MAX =
+		65535, // by the length field, which leaves out 40 bytes of an IPv6 header
+	DEFRAG_WHOLE_MAX = DEFRAG_DATAGRAM_MAX + 40,
 	DEFRAG_HEADER_MAX = 1024, // IPv6 header with extensions before the fragment header
 };
 
@@ -55,6 +57,7 @@ struct defrag_tracker {
 	uint32_t fragment_count;
 	uint32_t total; // payload bytes, UINT32_MAX until the last fragment came
 	uint32_t have;  // payload bytes without overlaps
+	uint32_t reach; // where the farthest of them ends; never beyond total
 	uint32_t header_length;
 	uint32_t header_next; // IPv6: offset of the byte that names the fragment header
 	uint64_t first_now_ns;

@@ -33,7 +33,7 @@ bool defrag_pool_init(struct defrag *d)
 	d->fragment = pool_map(d->config.fragments + 1, sizeof(*d->fragment));
 	d->block = pool_map(d->block_count + 1, sizeof(*d->block));
 	d->bucket = calloc(buckets, sizeof(*d->bucket));
-	d->chunks = chunk_pool_new(DEFRAG_DATAGRAM_MAX + 1, DEFRAG_BUFFERS);
+	d->chunks = chunk_pool_new(DEFRAG_WHOLE_MAX, DEFRAG_BUFFERS);
 	d->fresh_tracker = d->fresh_fragment = d->fresh_block = 1;
 	return d->tracker != NULL && d->fragment != NULL && d->block != NULL && d->bucket != NULL &&
 	       d->chunks != NULL;

@@ -196,8 +196,8 @@ static inline uint64_t flow_expand(uint32_t c)
 	return (uint64_t)(c & ((1u << 26) - 1)) << (c >> 26);
 }
 
-// Third moments of times are kept in a float: in units that do not overflow it.
-#define FLOW_IAT_M3_SCALE 0x1p-60
+// Third moments of times are kept in a float: in units in which not even gaps of 2^64 ns overflow it.
+#define FLOW_IAT_M3_SCALE 0x1p-80
 
 static inline uint32_t flow_wheel_head(const struct flow_table *t, uint16_t capture, unsigned slot)
 {

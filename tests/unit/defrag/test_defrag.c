@@ -13,6 +13,7 @@
 #include "chunk.h"
 #include "clock.h"
 #include "defrag.h"
+#include "events.h"
 
 enum { MAX_PAYLOAD = 65515 };
 
@@ -48,7 +49,7 @@ static struct defrag_config config_default(void)
 
 // A frame (without link header) that holds bytes [offset, offset + length) of a datagram.
 struct frame {
-	uint8_t bytes[MAX_PAYLOAD + 100];
+	uint8_t bytes[MAX_PAYLOAD + 200];
 	struct packet p;
 };
 
@@ -428,6 +429,92 @@ static void impossible_fragments_are_refused(void **state)
 	defrag_free(d);
 }
 
+static enum defrag_result add_piece(struct defrag *d, struct frame *f, unsigned version,
+	uint32_t id, const uint8_t *payload, struct cut k, bool more, struct packet *whole)
+{
+	make_fragment(f, version, id, payload, k.offset, k.length, more, 1);
+	return defrag_add(d, &f->p, &counters, whole, count_emitted, NULL);
+}
+
+// Bytes beyond the last fragment's end are none of the datagram's: they neither complete it nor are
+// they copied into it, wherever they lie.
+static void the_last_fragment_ends_the_datagram(void **state)
+{
+	struct defrag_config c = config_default();
+	struct frame *f = malloc(sizeof(*f));
+	uint8_t *payload = calloc(1, 65536);
+	struct defrag *d;
+	struct packet whole;
+
+	(void)state;
+	c.policy6 = DEFRAG_FIRST;
+	d = defrag_new(&c);
+	for (uint32_t i = 0; i < 65536; i++)
+		payload[i] = (uint8_t)(i / 8);
+	for (unsigned v = 4; v <= 6; v += 2) {
+		for (uint32_t beyond = 24; beyond <= 65520; beyond += 8 * 8187) {
+			uint32_t id = beyond;
+
+			// The end comes after bytes beyond it; a later end is the right one.
+			add_piece(d, f, v, id, payload, (struct cut){beyond, 8}, true, &whole);
+			add_piece(d, f, v, id, payload, (struct cut){8, 8}, false, &whole);
+			assert_int_equal(f->p.event_count, 1);
+			assert_int_equal(f->p.events[0], EVENT_frag_overlap_differing);
+			assert_int_equal(
+				add_piece(d, f, v, id, payload, (struct cut){0, 8}, true, &whole),
+				DEFRAG_WAITING);
+			// The end comes before bytes beyond it.
+			id++;
+			add_piece(d, f, v, id, payload, (struct cut){16, 8}, false, &whole);
+			add_piece(d, f, v, id, payload, (struct cut){beyond, 8}, true, &whole);
+			assert_int_equal(f->p.event_count, 1);
+			assert_int_equal(f->p.events[0], EVENT_frag_overlap_differing);
+			assert_int_equal(
+				add_piece(d, f, v, id, payload, (struct cut){0, 8}, true, &whole),
+				DEFRAG_WAITING);
+			assert_int_equal(
+				add_piece(d, f, v, id, payload, (struct cut){8, 8}, true, &whole),
+				DEFRAG_COMPLETE);
+			expect_datagram(&whole, v, payload, 24);
+			finish(d, &whole);
+		}
+	}
+	defrag_free(d);
+	free(payload);
+	free(f);
+}
+
+// The largest datagrams that the length fields allow, and one byte more.
+static void the_largest_datagrams_come_out(void **state)
+{
+	struct defrag_config c = config_default();
+	struct defrag *d = defrag_new(&c);
+	struct frame *f = malloc(sizeof(*f));
+	uint8_t *payload = calloc(1, 65537);
+	struct packet whole;
+
+	(void)state;
+	for (uint32_t i = 0; i < 65537; i++)
+		payload[i] = (uint8_t)(i * 7);
+	for (unsigned v = 4; v <= 6; v += 2) {
+		uint32_t most = v == 4 ? 65515 : 65535;
+
+		add_piece(d, f, v, 1, payload, (struct cut){0, 32768}, true, &whole);
+		assert_int_equal(add_piece(d, f, v, 1, payload, (struct cut){32768, most - 32768},
+					 false, &whole),
+			DEFRAG_COMPLETE);
+		expect_datagram(&whole, v, payload, most);
+		finish(d, &whole);
+		add_piece(d, f, v, 2, payload, (struct cut){0, 32768}, true, &whole);
+		assert_int_equal(add_piece(d, f, v, 2, payload,
+					 (struct cut){32768, most + 1 - 32768}, false, &whole),
+			DEFRAG_WAITING);
+	}
+	defrag_free(d);
+	free(payload);
+	free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +525,8 @@ int main(void)
 		cmocka_unit_test(timeout_is_decided_by_time),
 		cmocka_unit_test(late_accounting_comes_at_the_time_it_comes),
 		cmocka_unit_test(impossible_fragments_are_refused),
+		cmocka_unit_test(the_last_fragment_ends_the_datagram),
+		cmocka_unit_test(the_largest_datagrams_come_out),
 	};
 
 	return cmocka_run_group_tests_name("defrag", tests, NULL, NULL);
