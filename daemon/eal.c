@@ -48,6 +48,17 @@ static unsigned long free_hugepages_mib(void)
 	return sum;
 }
 
+// Each once, in the order given.
+static int add_cpu(int *cpus, int n, int cpu)
+{
+	for (int i = 0; i < n; i++)
+		if (cpus[i] == cpu)
+			return n;
+	cpus[n] = cpu;
+	return n + 1;
+}
+
+// cpus: room for EAL_CPUS_MAX.
 static int parse_cpus(const char *text, cpu_set_t *allowed, int *cpus, char *error, size_t size)
 {
 	int n = 0;
@@ -56,9 +67,9 @@ static int parse_cpus(const char *text, cpu_set_t *allowed, int *cpus, char *err
 		char *end;
 		long from = strtol(text, &end, 10), to = from;
 
-		if (end != text && *end == '-')
+		if (end != text && *end == '-' && isdigit((unsigned char)end[1]))
 			to = strtol(end + 1, &end, 10);
-		if (end == text || from < 0 || to < from || to >= CPU_SETSIZE ||
+		if (!isdigit((unsigned char)*text) || from < 0 || to < from || to >= CPU_SETSIZE ||
 			(*end != '\0' && *end != ',')) {
 			snprintf(error, size, "cpus: '%s' is not a list like 0,2-3", text);
 			return -EINVAL;
@@ -69,7 +80,7 @@ static int parse_cpus(const char *text, cpu_set_t *allowed, int *cpus, char *err
 					c);
 				return -EINVAL;
 			}
-			cpus[n++] = (int)c;
+			n = add_cpu(cpus, n, (int)c);
 		}
 		text = *end == ',' ? end + 1 : end;
 	}
@@ -85,7 +96,7 @@ static int parse_cpus(const char *text, cpu_set_t *allowed, int *cpus, char *err
 static int lcores_text(
 	const struct eal_config *config, char *text, size_t text_size, char *error, size_t size)
 {
-	int *cpus = calloc(EAL_CPUS_MAX * 2, sizeof(*cpus));
+	int *cpus = calloc(EAL_CPUS_MAX, sizeof(*cpus));
 	cpu_set_t allowed;
 	size_t at;
 	int n;
@@ -154,7 +165,12 @@ int eal_start(const struct eal_config *config, char *error, size_t size)
 	} else {
 		argv[argc++] = (char *)(uintptr_t) "--no-pci";
 	}
-	for (int i = 0; i < config->argc && argc < EAL_ARGS_MAX - 1; i++)
+	if (config->argc >= EAL_ARGS_MAX - argc) {
+		snprintf(error, size, "%d EAL arguments, at most %d are accepted", config->argc,
+			EAL_ARGS_MAX - argc - 1);
+		return -E2BIG;
+	}
+	for (int i = 0; i < config->argc; i++)
 		argv[argc++] = config->argv[i];
 	argv[argc] = NULL;
 	r = rte_eal_init(argc, argv);

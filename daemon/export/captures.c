@@ -38,6 +38,7 @@ void export_capture_set(uint16_t capture, const struct export_capture *c)
 		return;
 	row = &capture_rows[capture];
 	row->is = *c;
+	eve_losses_reset(capture);
 	p = row->iface;
 	if (c->interface[0] != '\0')
 		p = put_member(p, ",\"in_iface\":", c->interface, sizeof(c->interface));

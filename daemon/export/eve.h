@@ -30,3 +30,5 @@ char *eve_put_proto(char *p, uint8_t proto); // ,"proto":…
 char *eve_put_capture(char *p, uint16_t capture);
 
 const char *eve_app_protocol(uint16_t app_proto); // NULL: no name
+
+void eve_losses_reset(uint16_t capture); // the index has a new capture

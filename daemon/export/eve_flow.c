@@ -300,7 +300,8 @@ static char *put_quality(char *p, const struct flow_record *r)
 	p = PUT(p, ",\"direction_guessed\":");
 	p = put_bool(p, r->direction_guessed);
 	p = PUT(p, ",\"dropped_nearby\":");
-	p = put_bool(p, r->dropped_nearby);
+	p = put_bool(p, r->dropped_nearby ||
+				export_capture_lost_during(r->capture, r->first_ns, r->last_ns));
 	*p++ = '}';
 	return p;
 }

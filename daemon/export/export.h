@@ -55,6 +55,13 @@ struct export_capture {
 void export_capture_set(uint16_t capture, const struct export_capture *);
 void export_capture_get(uint16_t capture, struct export_capture *ret);
 
+// A capture lost packets at some time from from_ns to to_ns: flows that lived then are marked as
+// quality.dropped_nearby. Thread: control.
+void export_capture_lost(uint16_t capture, uint64_t from_ns, uint64_t to_ns);
+// Whether it lost any from first_ns to last_ns. Only so many times are told apart; of older ones the gaps
+// between them count as well. Thread: any.
+bool export_capture_lost_during(uint16_t capture, uint64_t first_ns, uint64_t last_ns);
+
 // Names of application protocols, by flow_record.app_proto; an entry may be NULL (app_proto is left
 // out then). The names must need no JSON escapes and outlive the use. Set once, before any record.
 void export_app_protocols(const char *const *names, unsigned count);

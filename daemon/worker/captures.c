@@ -255,7 +255,7 @@ int captures_start(struct workers *all, const char *source_text, const char *nam
 	snprintf(
 		run->status.filter, sizeof(run->status.filter), "%s", filter != NULL ? filter : "");
 	run->status.phase = CAPTURE_STARTING;
-	run->status.started_ns = clock_wall_ns();
+	run->status.started_ns = run->lost_ns = clock_wall_ns();
 	r = run_open(all, run, source, filter, error, size);
 	if (r < 0)
 		goto fail;
@@ -477,6 +477,7 @@ int captures_stop(
 	if (run->stop_asked)
 		return 0;
 	run->stop_asked = true;
+	figures_note_losses(all, run);
 	if (run->begun_missing > 0) {
 		run->stop_wanted = true;
 	} else if (!run->stopping) {

@@ -97,6 +97,26 @@ unsigned captures_queue_counters(
 	return n;
 }
 
+void figures_note_losses(struct workers *all, struct capture_run *run)
+{
+	uint64_t now = clock_wall_ns(), before = run->lost_pkts;
+	struct capture_losses lost;
+	struct counters c;
+
+	if (!run->status.live)
+		return;
+	memset(&c, 0, sizeof(c));
+	captures_counters(all, run->status.index, -1, &c);
+	captures_losses(all, run->status.index, &lost);
+	run->lost_pkts = lost.missed + lost.errors + lost.no_mbuf + lost.kernel +
+	                 c.value[COUNTER_dropped_no_mbuf] +
+	                 c.value[COUNTER_dropped_steer_ring_full] +
+	                 c.value[COUNTER_dropped_ring_full];
+	if (run->lost_pkts != before)
+		export_capture_lost(run->status.index, run->lost_ns, now);
+	run->lost_ns = now;
+}
+
 void workers_tick(struct workers *all)
 {
 	uint64_t now = clock_monotonic_ns(), span = now - all->tick_ns;
@@ -129,6 +149,7 @@ void workers_tick(struct workers *all)
 		                              8 / seconds;
 		run->tick_pkts = c.value[COUNTER_received];
 		run->tick_bytes = c.value[COUNTER_received_bytes];
+		figures_note_losses(all, run);
 	}
 	captures_settle(all);
 }

@@ -156,6 +156,8 @@ struct capture_run {
 	bool stop_wanted;             // stop was asked while starting
 	uint64_t ended;               // flows ended by its end
 	struct stop_waiter *stop_waiters;
+	// as of the last look, by the wall clock
+	uint64_t lost_pkts, lost_ns;
 	// rates over the last tick
 	uint64_t tick_pkts, tick_bytes;
 };
@@ -211,3 +213,5 @@ bool capture_run_is_over(const struct capture_run *);
 
 // --- figures.c (control) ---
 void figures_refresh(struct capture_run *);
+// Tells export when packets were lost: once a second, and before flows are ended by request.
+void figures_note_losses(struct workers *, struct capture_run *);

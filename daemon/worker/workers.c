@@ -200,6 +200,10 @@ int captures_flush(
 	if (g == NULL)
 		return -ENOMEM;
 	*g = (struct flush_gather){.done = done, .ctx = ctx, .missing = all->config.count};
+	for (int i = 0; i < CAPTURES_MAX; i++)
+		if (all->run[i] != NULL && all->run[i]->capture != NULL &&
+			(index < 0 || i == index))
+			figures_note_losses(all, all->run[i]);
 	all->flushes++;
 	for (unsigned w = 0; w < all->config.count; w++)
 		worker_command(all->worker[w], COMMAND_FLUSH,

@@ -146,5 +146,14 @@ def test_batch_of_several():
         equal(capture["processed"], captures[0]["processed"], "processed")
 
 
+def test_cpus():
+    """A CPU that is named again and again is one CPU."""
+    cpu = min(os.sched_getaffinity(0))
+    run = Batch(SAMPLE, args=["--cpus", ",".join([str(cpu)] * 60)], workers=2)
+    equal(run.code, 0, "exit code, stderr: " + run.stderr)
+    for bad in ("0-", "0,,1", "+0", " 0", "-1", "0x0"):
+        equal(Batch(SAMPLE, args=["--cpus=" + bad]).code, 1, "exit code of --cpus " + bad)
+
+
 if __name__ == "__main__":
     main(globals())

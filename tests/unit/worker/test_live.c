@@ -8,6 +8,8 @@
 
 #include <rte_mempool.h>
 
+#include "clock.h"
+
 static void count_pool(struct rte_mempool *pool, void *ctx)
 {
 	(void)pool;
@@ -48,6 +50,7 @@ static void full_steer_rings_are_counted(void **state)
 	file_of_flows(&file, 200, 2);
 	source_of(&file, 0, source, sizeof(source));
 	for (unsigned i = 0; i < 3; i++) {
+		uint64_t begin = clock_wall_ns();
 		struct ended e = {0};
 		int index = start(source, "live");
 
@@ -61,6 +64,9 @@ static void full_steer_rings_are_counted(void **state)
 			c.value[COUNTER_processed_bytes], 100 * c.value[COUNTER_processed]);
 		assert_int_equal(c.protocol_pkts[PROTOCOL_UDP], c.value[COUNTER_processed]);
 		assert_int_equal(c.value[COUNTER_flows_ended], file.flows);
+		// Its flows are marked, those before it are not.
+		assert_true(export_capture_lost_during((uint16_t)index, begin, clock_wall_ns()));
+		assert_false(export_capture_lost_during((uint16_t)index, 0, begin - 1));
 		stop_and_remove("live");
 		assert_int_equal(pools(), before); // all buffers came back
 	}
