@@ -53,4 +53,4 @@ show status
 show flows --top 10
 show protocols
 show drops
-printf '\nThat was %s. Next: pktaid --help, pktctl --help, README.md.\n' "$sample"
+printf '\nThat was %s. Next: %s --help, %s --help, README.md.\n' "$sample" "$pktaid" "$pktctl"

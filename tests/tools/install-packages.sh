@@ -14,7 +14,7 @@ if [ "$(id -u)" != 0 ]; then
 	echo "Run this with sudo, or: sudo apt-get install$missing" >&2
 	exit 1
 fi
-echo "Installing:$missing"
+echo "Installing (minutes, where there are many):$missing"
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
