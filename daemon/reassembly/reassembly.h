@@ -127,7 +127,7 @@ struct reassembly_figures {
 	uint32_t gaps;
 	uint32_t before_base;
 	uint32_t out_of_window;
-	uint32_t refused; // bad timestamp or checksum
+	uint32_t refused; // bad timestamp, length or checksum
 };
 
 enum reassembly_mark {
@@ -190,6 +190,7 @@ struct reassembly_view {
 	X(limit_depth)                                                                             \
 	X(limit_hold)                                                                              \
 	X(bad_checksum)                                                                            \
+	X(bad_length)                                                                              \
 	X(bad_ack)                                                                                 \
 	X(bad_timestamp)                                                                           \
 	X(syn_inside)                                                                              \

@@ -508,11 +508,24 @@ static void take_payload(struct segment *g)
 		side_settle(&g->at);
 }
 
-static bool is_bad_checksum(const struct packet *p)
+// What decoding found wrong with the packet: bytes that its headers claim and its frame does not have
+// (no receiver takes such a datagram; what is there in their place is padding), a checksum.
+static bool is_refused(struct segment *g)
 {
-	for (unsigned i = 0; i < p->event_count; i++)
-		if (p->events[i] == EVENT_tcp_bad_checksum)
-			return true;
+	const struct packet *p = g->p;
+
+	for (unsigned i = 0; i < p->event_count; i++) {
+		uint8_t e = p->events[i];
+
+		if (e == EVENT_ipv4_truncated || e == EVENT_ipv6_truncated)
+			COUNT(&g->at, bad_length, 1);
+		else if (e == EVENT_tcp_bad_checksum && g->r->config.refuse_bad_checksum)
+			COUNT(&g->at, bad_checksum, 1);
+		else
+			continue;
+		FIGURE(g, refused);
+		return true;
+	}
 	return false;
 }
 
@@ -547,11 +560,8 @@ void reassembly_segment(
 		stream_begin(r, stream, p, l);
 	segment_init(&g, r, stream, p, l);
 	g.at.side->segments++;
-	if (__builtin_expect(r->config.refuse_bad_checksum, 0) && is_bad_checksum(p)) {
-		COUNT(&g.at, bad_checksum, 1);
-		FIGURE(&g, refused);
+	if (__builtin_expect(p->event_count != 0, 0) && is_refused(&g))
 		return;
-	}
 	if (__builtin_expect((flags & SYN) != 0, 0) && !take_syn(&g))
 		return;
 	if (__builtin_expect(!(g.at.side->flags & SIDE_STARTED), 0))
