@@ -332,10 +332,21 @@ void deliver_pieces(const struct place *at)
 	}
 }
 
+// Before the first byte of a direction without SYN there is nothing that a gap could be in.
+static bool is_front(const struct place *at)
+{
+	return !(at->side->flags & SIDE_SYN) && at->side->offset == 0;
+}
+
 void deliver_gap(const struct place *at, uint32_t missing)
 {
 	const struct reassembly_consumer *c = &at->r->config.consumer;
 
+	if (is_front(at)) {
+		at->side->next += missing;
+		at->cold->base = at->side->next;
+		return;
+	}
 	deliver_held(at);
 	at->side->next += missing;
 	at->side->offset += missing;
@@ -347,7 +358,7 @@ void deliver_gap(const struct place *at, uint32_t missing)
 		c->gap(c->ctx, at->stream, at->direction, missing);
 }
 
-void deliver_past_gap(const struct place *at, enum gap_cause cause)
+static void count_cause(const struct place *at, enum gap_cause cause)
 {
 	switch (cause) {
 	case GAP_ACKED:
@@ -360,6 +371,12 @@ void deliver_past_gap(const struct place *at, enum gap_cause cause)
 		COUNT(at, gaps_end, 1);
 		break;
 	}
+}
+
+void deliver_past_gap(const struct place *at, enum gap_cause cause)
+{
+	if (!is_front(at))
+		count_cause(at, cause);
 	deliver_gap(at, at->side->first - at->side->next);
 	deliver_pieces(at);
 }

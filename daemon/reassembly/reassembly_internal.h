@@ -15,6 +15,7 @@ enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16, URG = 32 };
 enum {
 	REASSEMBLY_BLOCK_DATA = 1536, // a segment of the usual size in one
 	REASSEMBLY_AHEAD_MAX = 1 << 30,
+	REASSEMBLY_PICKUP_MAX = 1 << 22, // between what was acknowledged and the first segment
 	REASSEMBLY_CLASSES = 32,
 	REASSEMBLY_BLOCKS_MIN = 256,
 };

@@ -126,16 +126,25 @@ static bool take_syn(struct segment *g)
 	return false;
 }
 
+// What the receiver has acknowledged already tells where it waits, unless that is too far away to be
+// about the same bytes: what was lost or overtaken before the first segment can still come.
 static void start_midstream(struct segment *g)
 {
 	struct reassembly_side *s = g->at.side;
+	int32_t behind = seq_diff(g->seq, s->acked);
 
 	if (g->l->tcp.flags & RST)
 		return; // its sequence number may be anything
+	if ((s->flags & SIDE_ACKED) && behind >= -1 && behind <= REASSEMBLY_PICKUP_MAX) {
+		s->next = s->acked; // -1: a keep-alive
+	} else {
+		s->next = s->acked = g->seq;
+		s->flags &= (uint16_t)~SIDE_ACKED;
+		if (g->length == 0)
+			s->flags |= SIDE_SOFT;
+	}
 	s->flags |= SIDE_STARTED;
-	if (g->length == 0)
-		s->flags |= SIDE_SOFT;
-	s->next = s->high = s->acked = s->edge = g->at.cold->base = g->seq;
+	s->high = s->edge = g->at.cold->base = s->next;
 }
 
 // A direction began with a segment without bytes: if that was a keep-alive, which repeats the last
@@ -206,6 +215,11 @@ static void take_ack(struct segment *g)
 	struct reassembly_side *o = g->other;
 	uint32_t ack = g->l->tcp.ack;
 
+	if (__builtin_expect(!(o->flags & SIDE_STARTED), 0)) { // for when it begins
+		o->acked = ack;
+		o->flags |= SIDE_ACKED;
+		return;
+	}
 	if (seq_diff(ack, o->acked) > 0 || !(o->flags & SIDE_ACKED)) {
 		int32_t over = seq_diff(ack, o->high);
 
@@ -570,7 +584,7 @@ void reassembly_segment(
 		harden(&g);
 	if (__builtin_expect((g.at.side->flags & SIDE_SHAKE) != 0, 0))
 		shake_hands(&g);
-	if ((flags & ACK) && (g.other->flags & SIDE_STARTED))
+	if (flags & ACK)
 		take_ack(&g);
 	take_window(&g);
 	if (__builtin_expect((flags & RST) != 0, 0))
