@@ -171,27 +171,30 @@ static void give(
 		hold(at, data + used, n - used, ts_ns);
 }
 
-// Something is held: complete it with as much as was asked for, then go on in place.
+// Something is held: show it with all that is new, as far as it goes (a consumer that asks for one
+// more byte each time is not asked again for each byte), then go on in place.
 static void give_held(
 	const struct place *at, const uint8_t *data, uint32_t n, uint64_t offset, uint64_t ts_ns)
 {
 	struct side_cold *c = at->cold;
 
 	while (n > 0 && !(at->side->flags & SIDE_QUIET)) {
-		uint32_t held = at->side->held, want = c->need - held, used, need;
+		uint32_t held = at->side->held, more, used, need;
 		struct reassembly_data d;
 
 		if (held == 0) {
 			give(at, data, n, offset, ts_ns);
 			return;
 		}
-		if (n < want) {
+		if (n < c->need - held) {
 			hold(at, data, n, ts_ns);
 			return;
 		}
+		more = at->r->config.hold_bytes - held;
+		more = more < n ? more : n;
 		held_load(at, at->r->scratch);
-		memcpy(at->r->scratch + held, data, want);
-		describe(at, &d, at->r->scratch, held + want,
+		memcpy(at->r->scratch + held, data, more);
+		describe(at, &d, at->r->scratch, held + more,
 			ts_ns < c->held_first_ns ? ts_ns : c->held_first_ns,
 			ts_ns > c->held_last_ns ? ts_ns : c->held_last_ns);
 		d.offset = offset - held;
@@ -203,7 +206,7 @@ static void give_held(
 			offset += used - held;
 			n -= used - held;
 			c->need = need;
-			if (used == held + want || n >= need)
+			if (used == held + more || n >= need)
 				continue;
 		} else {
 			held_skip(at, used);
