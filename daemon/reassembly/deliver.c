@@ -223,7 +223,8 @@ static void give_held(
 	}
 }
 
-void deliver_held(const struct place *at)
+// What is held will not get what it waits for.
+static void deliver_held(const struct place *at)
 {
 	uint32_t n = at->side->held, used, need;
 	struct reassembly_data d;
@@ -280,10 +281,8 @@ void deliver_span(const struct place *at, const struct span *n)
 		COUNT(at, bytes_delivered, n->length);
 		hand_on(at, n->data, n->length, n->ts_ns);
 	}
-	if (n->missing > 0) {
-		COUNT(at, gaps_truncated, 1);
-		deliver_gap(at, n->missing);
-	}
+	if (n->missing > 0)
+		deliver_gap(at, n->missing, GAP_TRUNCATED);
 }
 
 // --- Pieces ---
@@ -314,10 +313,8 @@ static void deliver_piece(const struct place *at, uint32_t piece)
 			from = 0;
 		}
 	}
-	if (missing > 0) {
-		COUNT(at, gaps_truncated, 1);
-		deliver_gap(at, missing);
-	}
+	if (missing > 0)
+		deliver_gap(at, missing, GAP_TRUNCATED);
 }
 
 void deliver_pieces(const struct place *at)
@@ -335,13 +332,31 @@ void deliver_pieces(const struct place *at)
 	}
 }
 
+static void count_cause(const struct place *at, enum gap_cause cause)
+{
+	switch (cause) {
+	case GAP_ACKED:
+		COUNT(at, gaps_acked, 1);
+		break;
+	case GAP_BUDGET:
+		COUNT(at, gaps_budget, 1);
+		break;
+	case GAP_END:
+		COUNT(at, gaps_end, 1);
+		break;
+	case GAP_TRUNCATED:
+		COUNT(at, gaps_truncated, 1);
+		break;
+	}
+}
+
 // Before the first byte of a direction without SYN there is nothing that a gap could be in.
 static bool is_front(const struct place *at)
 {
 	return !(at->side->flags & SIDE_SYN) && at->side->offset == 0;
 }
 
-void deliver_gap(const struct place *at, uint32_t missing)
+void deliver_gap(const struct place *at, uint32_t missing, enum gap_cause cause)
 {
 	const struct reassembly_consumer *c = &at->r->config.consumer;
 
@@ -356,31 +371,15 @@ void deliver_gap(const struct place *at, uint32_t missing)
 	at->cold->figures.gaps++;
 	at->cold->figures.gap_bytes += missing;
 	COUNT(at, gaps, 1);
+	count_cause(at, cause);
 	COUNT(at, gap_bytes, missing);
 	if (!(at->side->flags & SIDE_QUIET) && c->gap != NULL)
 		c->gap(c->ctx, at->stream, at->direction, missing);
 }
 
-static void count_cause(const struct place *at, enum gap_cause cause)
-{
-	switch (cause) {
-	case GAP_ACKED:
-		COUNT(at, gaps_acked, 1);
-		break;
-	case GAP_BUDGET:
-		COUNT(at, gaps_budget, 1);
-		break;
-	case GAP_END:
-		COUNT(at, gaps_end, 1);
-		break;
-	}
-}
-
 void deliver_past_gap(const struct place *at, enum gap_cause cause)
 {
-	if (!is_front(at))
-		count_cause(at, cause);
-	deliver_gap(at, at->side->first - at->side->next);
+	deliver_gap(at, at->side->first - at->side->next, cause);
 	deliver_pieces(at);
 }
 

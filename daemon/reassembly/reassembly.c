@@ -140,8 +140,7 @@ static void end_side(const struct place *at, enum reassembly_end_reason reason)
 		side_settle(at);
 	}
 	if ((s->flags & (SIDE_FIN | SIDE_DONE)) == SIDE_FIN) {
-		COUNT(at, gaps_end, 1);
-		deliver_gap(at, s->fin - s->next);
+		deliver_gap(at, s->fin - s->next, GAP_END);
 		side_settle(at);
 	}
 	if ((s->flags & SIDE_RESET) && reason != REASSEMBLY_END_REUSE)

@@ -195,14 +195,12 @@ void piece_drop_all(const struct place *);
 void piece_store(const struct place *, const struct span *, struct packet *p);
 
 // deliver.c: to the consumer.
-void deliver_span(const struct place *, const struct span *); // in order: moves next
-void deliver_pieces(const struct place *);                    // those whose turn it is
-void deliver_gap(const struct place *, uint32_t missing);     // moves next
-void deliver_held(const struct place *);                      // what waits for more will get none
+enum gap_cause { GAP_ACKED, GAP_BUDGET, GAP_END, GAP_TRUNCATED };
+void deliver_span(const struct place *, const struct span *);             // in order: moves next
+void deliver_pieces(const struct place *);                                // those whose turn it is
+void deliver_gap(const struct place *, uint32_t missing, enum gap_cause); // moves next
+void deliver_past_gap(const struct place *, enum gap_cause);              // up to the next hole
 void deliver_end(const struct place *, enum reassembly_end_reason);
-
-enum gap_cause { GAP_ACKED, GAP_BUDGET, GAP_END };
-void deliver_past_gap(const struct place *, enum gap_cause); // up to the next hole
 
 // reassembly.c
 void stream_begin(
