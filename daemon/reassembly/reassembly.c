@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// The object: set up, streams' begin and end, the budget, and what can be asked of it.
+#include <stdlib.h>
+#include <string.h>
+
+#include "reassembly_internal.h"
+
+struct reassembly *reassembly_new(const struct reassembly_config *config)
+{
+	struct reassembly *r;
+
+	if (config->streams == 0 || config->streams >= 1u << 30 ||
+		config->bytes / sizeof(struct reassembly_block) < REASSEMBLY_BLOCKS_MIN ||
+		config->bytes / sizeof(struct reassembly_block) > INT32_MAX ||
+		config->network_count > REASSEMBLY_NETWORKS_MAX)
+		return NULL;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return NULL;
+	r->config = *config;
+	if (r->config.hold_bytes == 0)
+		r->config.hold_bytes = 1;
+	r->blocks = (uint32_t)(config->bytes / sizeof(struct reassembly_block));
+	r->reserve = r->blocks / 8;
+	r->random = 0x9e3779b9;
+	for (unsigned i = 0; i < REASSEMBLY_CAPTURES_MAX; i++)
+		r->counters[i] = &r->nowhere;
+	if (!pool_init(r)) {
+		reassembly_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void reassembly_free(struct reassembly *r)
+{
+	if (r == NULL)
+		return;
+	pool_fini(r);
+	free(r);
+}
+
+void reassembly_capture_begin(struct reassembly *r, uint16_t capture, struct counters *c)
+{
+	r->counters[capture] = c;
+}
+
+void reassembly_prefetch(const struct reassembly *r, uint32_t stream)
+{
+	if (stream > r->config.streams)
+		return;
+	__builtin_prefetch(&r->stream[stream].side[0], 1);
+	__builtin_prefetch(&r->stream[stream].side[1], 1);
+}
+
+// --- Policies ---
+
+static bool is_in(const struct reassembly_network *n, uint8_t version, const uint8_t *address)
+{
+	unsigned whole = n->prefix_bits / 8, rest = n->prefix_bits % 8;
+
+	if (n->version != version || n->prefix_bits > (version == 4 ? 32 : 128))
+		return false;
+	if (memcmp(n->address, address, whole) != 0)
+		return false;
+	return rest == 0 || ((n->address[whole] ^ address[whole]) >> (8 - rest)) == 0;
+}
+
+static uint8_t policy_of(const struct reassembly *r, uint8_t version, const uint8_t *receiver)
+{
+	for (unsigned i = 0; i < r->config.network_count; i++)
+		if (is_in(&r->config.network[i], version, receiver))
+			return r->config.network[i].policy;
+	return (uint8_t)r->config.policy;
+}
+
+// --- Streams ---
+
+void stream_begin(
+	struct reassembly *r, uint32_t stream, const struct packet *p, const struct ip_layer *l)
+{
+	struct reassembly_stream *s = &r->stream[stream];
+	struct stream_cold *c = &r->cold[stream];
+	struct counters *counters = r->counters[p->capture];
+	unsigned d = l->swapped;
+
+	memset(s, 0, sizeof(*s));
+	memset(c, 0, sizeof(*c));
+	s->side[0].flags = s->side[1].flags = SIDE_USED;
+	c->capture = p->capture;
+	c->policy[d] = policy_of(r, l->version, l->dst);
+	c->policy[d ^ 1] = policy_of(r, l->version, l->src);
+	r->capture_streams[p->capture]++;
+	counter_add(counters, COUNTER_tcp_streams, 1);
+	counter_set(counters, COUNTER_tcp_active, r->capture_streams[p->capture]);
+	if (!(l->tcp.flags & SYN)) {
+		c->marks |= REASSEMBLY_MIDSTREAM;
+		counter_add(counters, COUNTER_tcp_midstream, 1);
+	}
+}
+
+void side_settle(const struct place *at)
+{
+	struct reassembly_side *s = at->side;
+
+	if ((s->flags & (SIDE_FIN | SIDE_DONE)) != SIDE_FIN || seq_diff(s->next, s->fin) < 0)
+		return;
+	s->flags |= SIDE_DONE;
+	s->next = s->fin + 1;
+	if (s->root != 0) {
+		COUNT(at, data_after_fin, 1);
+		piece_drop_all(at);
+	}
+	deliver_end(at, REASSEMBLY_END_FIN);
+}
+
+void make_room(struct reassembly *r, uint32_t n)
+{
+	uint32_t stream;
+	unsigned d;
+
+	while (pool_free_blocks(r) < n && pool_heaviest(r, &stream, &d)) {
+		struct place at;
+
+		place_set(&at, r, stream, d, r->cold[stream].capture);
+		COUNT(&at, limit_bytes, 1);
+		deliver_past_gap(&at, GAP_BUDGET);
+		side_settle(&at);
+	}
+}
+
+static void end_side(const struct place *at, enum reassembly_end_reason reason)
+{
+	struct reassembly_side *s = at->side;
+
+	if (!(s->flags & SIDE_STARTED))
+		return;
+	while (s->root != 0) {
+		deliver_past_gap(at, GAP_END);
+		side_settle(at);
+	}
+	if ((s->flags & (SIDE_FIN | SIDE_DONE)) == SIDE_FIN) {
+		deliver_gap(at, s->fin - s->next, GAP_END);
+		side_settle(at);
+	}
+	if ((s->flags & SIDE_RESET) && reason != REASSEMBLY_END_REUSE)
+		reason = REASSEMBLY_END_RST;
+	deliver_end(at, reason);
+}
+
+void reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_reason reason)
+{
+	struct reassembly_stream *s;
+	struct place at;
+	uint16_t capture;
+
+	if (stream == 0 || stream > r->config.streams)
+		return;
+	s = &r->stream[stream];
+	if (!(s->side[0].flags & SIDE_USED))
+		return;
+	capture = r->cold[stream].capture;
+	for (unsigned d = 0; d < 2; d++) {
+		place_set(&at, r, stream, d, capture);
+		end_side(&at, reason);
+	}
+	if ((s->side[0].segments == 0) != (s->side[1].segments == 0))
+		COUNT(&at, one_sided, 1);
+	if (reason == REASSEMBLY_END_REUSE)
+		COUNT(&at, reused_tuple, 1);
+	s->side[0].flags = s->side[1].flags = 0;
+	r->capture_streams[capture]--;
+	counter_set(at.counters, COUNTER_tcp_active, r->capture_streams[capture]);
+}
+
+// --- Questions ---
+
+bool reassembly_get(const struct reassembly *r, uint32_t stream, struct reassembly_view *ret)
+{
+	const struct stream_cold *c;
+	uint32_t blocks = 0;
+
+	if (stream == 0 || stream > r->config.streams ||
+		!(r->stream[stream].side[0].flags & SIDE_USED))
+		return false;
+	c = &r->cold[stream];
+	for (unsigned d = 0; d < 2; d++) {
+		const struct reassembly_side *s = &r->stream[stream].side[d];
+		struct reassembly_figures *f = &ret->direction[d];
+
+		*f = c->side[d].figures;
+		f->segments = s->segments;
+		f->bytes_delivered = s->offset - f->gap_bytes;
+		blocks += c->side[d].blocks;
+		for (uint32_t i = c->side[d].held_head; i != 0; i = r->block[i].next)
+			blocks++;
+	}
+	ret->rtt_syn_ns = c->rtt_syn_ns;
+	ret->rtt_synack_ns = c->rtt_synack_ns;
+	ret->held_bytes = blocks * (uint32_t)sizeof(struct reassembly_block);
+	ret->marks = c->marks;
+	return true;
+}
+
+void reassembly_stats_of(const struct counters *c, struct reassembly_stats *ret)
+{
+#define REASSEMBLY_COPY(name) ret->name = c->value[COUNTER_tcp_##name];
+	REASSEMBLY_STATS(REASSEMBLY_COPY)
+#undef REASSEMBLY_COPY
+}
+
+size_t reassembly_bytes_in_use(const struct reassembly *r)
+{
+	return (size_t)r->blocks_in_use * sizeof(struct reassembly_block);
+}
+
+size_t reassembly_bytes_peak(const struct reassembly *r)
+{
+	return (size_t)r->blocks_peak * sizeof(struct reassembly_block);
+}
+
+size_t reassembly_bytes_reserved(const struct reassembly *r)
+{
+	size_t n = (size_t)r->config.streams + 1;
+
+	return sizeof(*r) + n * (sizeof(*r->stream) + sizeof(*r->cold)) +
+	       ((size_t)r->blocks + 1) * sizeof(*r->block) + r->config.hold_bytes;
+}
