@@ -53,7 +53,8 @@ static void flow_row(struct table *t, const cJSON *record)
 	table_cell(t, units_count(member_number(record, "flow_id"), text));
 }
 
-static int flows_table(const struct ctl *ctl, const cJSON *flows, double matched, FILE *f)
+static int flows_table(const struct ctl *ctl, const struct ctl_args *args, const cJSON *flows,
+	double matched, FILE *f)
 {
 	static const char *const columns[] = {"Flow", "Proto", "App", ">Pkts", ">Bytes",
 		">Duration", ">Throughput", "State", "End", ">ID", NULL};
@@ -70,7 +71,8 @@ static int flows_table(const struct ctl *ctl, const cJSON *flows, double matched
 		flow_row(t, v);
 	r = table_print(t, f);
 	if (r == EXIT_DONE && matched > shown)
-		fprintf(f, "%d of %.0f flows; --limit shows more\n", shown, matched);
+		fprintf(f, "%d of %.0f flows; %s shows more\n", shown, matched,
+			args_local(args, "limit") != NULL ? "--limit" : "--top");
 	return r;
 }
 
@@ -86,7 +88,7 @@ static int draw_top(struct ctl *ctl, const struct ctl_args *args, FILE *f)
 	if (ctl->json)
 		fprintf(f, "%s\n", reply.text);
 	else
-		r = flows_table(ctl, member(reply.result, "flows"),
+		r = flows_table(ctl, args, member(reply.result, "flows"),
 			member_number(reply.result, "matched"), f);
 	client_reply_free(&reply);
 	return r;
@@ -259,7 +261,7 @@ static int draw_many(struct ctl *ctl, const struct ctl_args *args, FILE *f)
 	free(best.rows);
 	if (r == EXIT_DONE)
 		r = ctl->json ? print_json_flows(flows, f)
-		              : flows_table(ctl, flows, best.matched, f);
+		              : flows_table(ctl, args, flows, best.matched, f);
 	cJSON_Delete(flows);
 	return r;
 }
@@ -270,8 +272,13 @@ int ctl_flows(struct ctl *ctl, const struct ctl_args *args)
 	bool watch = args_switch(args, "watch");
 	double rows = limit != NULL ? limit->valuedouble : FLOWS_DEFAULT;
 
-	if (n != NULL && (limit == NULL || n->valuedouble < rows))
+	// Of --top and --limit the smaller rules, and alone is left: it is the one that shows more.
+	if (n != NULL && (limit == NULL || n->valuedouble < rows)) {
 		rows = n->valuedouble;
+		cJSON_DeleteItemFromObjectCaseSensitive(args->local, "limit");
+	} else if (limit == NULL) {
+		cJSON_AddNumberToObject(args->local, "limit", rows);
+	}
 	if (rows > FLOWS_PAGE)
 		return screen_run(ctl, args, watch, draw_many);
 	cJSON_DeleteItemFromObjectCaseSensitive(args->params, "n");

@@ -226,7 +226,11 @@ class Flows(Case):
 
     def test_more_than_shown_is_said(self):
         with FakeDaemon({'flows.top': {'flows': samples.FLOWS, 'matched': 1234}}) as d:
-            self.assertEqual(pktctl(d, 'flows')[1].splitlines()[-1], '%d of 1234 flows; --limit shows more' % len(samples.FLOWS))
+            n = len(samples.FLOWS)
+            for args, option in (([], '--limit'), (['--limit', str(n)], '--limit'), (['--top', str(n)], '--top'),
+                                 (['--top', str(n), '--limit', '50'], '--top'), (['--top', '50', '--limit', str(n)], '--limit')):
+                out = pktctl(d, 'flows', *args)[1]
+                self.assertEqual(out.splitlines()[-1], '%d of 1234 flows; %s shows more' % (n, option), args)
 
 
 class Errors(Case):
