@@ -21,6 +21,12 @@ struct config_capture {
 	char *filter; // NULL: none
 };
 
+// Receivers in this network settle overlaps by this policy.
+struct config_network {
+	char *network; // ADDRESS or ADDRESS/BITS
+	unsigned policy;
+};
+
 struct config {
 	char *socket; // NULL: the default of contract.md
 	struct {
@@ -37,8 +43,10 @@ struct config {
 	struct flow_config flow; // capacity is for all workers together
 	uint64_t recent_bytes;
 	struct decode_config decode;
-	struct defrag_config defrag; // limits are for all workers together
-	uint64_t stats_interval_ns;  // 0: never
+	struct defrag_config defrag;            // limits are for all workers together
+	struct config_network *defrag_networks; // as read; defrag.network has them as addresses
+	unsigned defrag_network_count;
+	uint64_t stats_interval_ns; // 0: never
 	// command line only
 	char *events;
 	char *follow_to;
