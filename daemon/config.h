@@ -12,6 +12,7 @@
 #include "defrag.h"
 #include "flow.h"
 #include "log.h"
+#include "reassembly.h"
 
 enum { CONFIG_CAPTURES_MAX = 64 };
 
@@ -46,6 +47,12 @@ struct config {
 	struct defrag_config defrag;            // limits are for all workers together
 	struct config_network *defrag_networks; // as read; defrag.network has them as addresses
 	unsigned defrag_network_count;
+	struct {
+		struct reassembly_config reassembly; // bytes are for all workers together
+		struct config_network *networks;     // as read; reassembly.network has them
+		unsigned network_count;
+		uint64_t keep_bytes; // of reassembled bytes; 0: none
+	} stream;
 	uint64_t stats_interval_ns; // 0: never
 	// command line only
 	char *events;

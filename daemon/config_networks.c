@@ -56,18 +56,33 @@ int config_network_parse(const char *text, uint8_t ret_address[16], uint8_t *ret
 	return 0;
 }
 
-void config_networks_resolve(struct config *c)
+static bool resolve(const struct config_network *from, uint8_t ret_address[16],
+	uint8_t *ret_version, uint8_t *ret_prefix_bits, uint8_t *ret_policy)
 {
 	char error[256];
 
-	c->defrag.network_count = 0;
-	for (unsigned i = 0; i < c->defrag_network_count && i < DEFRAG_NETWORKS_MAX; i++) {
-		struct defrag_network *n = &c->defrag.network[c->defrag.network_count];
+	*ret_policy = (uint8_t)from->policy;
+	return config_network_parse(from->network, ret_address, ret_version, ret_prefix_bits, error,
+		       sizeof(error)) == 0;
+}
 
-		if (config_network_parse(c->defrag_networks[i].network, n->address, &n->version,
-			    &n->prefix_bits, error, sizeof(error)) != 0)
-			continue;
-		n->policy = (uint8_t)c->defrag_networks[i].policy;
-		c->defrag.network_count++;
+// Each stage has a struct of its own for the same four things.
+void config_networks_resolve(struct config *c)
+{
+	struct reassembly_config *r = &c->stream.reassembly;
+	struct defrag_config *d = &c->defrag;
+
+	d->network_count = r->network_count = 0;
+	for (unsigned i = 0; i < c->defrag_network_count && i < DEFRAG_NETWORKS_MAX; i++) {
+		struct defrag_network *n = &d->network[d->network_count];
+
+		d->network_count += resolve(&c->defrag_networks[i], n->address, &n->version,
+			&n->prefix_bits, &n->policy);
+	}
+	for (unsigned i = 0; i < c->stream.network_count && i < REASSEMBLY_NETWORKS_MAX; i++) {
+		struct reassembly_network *n = &r->network[r->network_count];
+
+		r->network_count += resolve(&c->stream.networks[i], n->address, &n->version,
+			&n->prefix_bits, &n->policy);
 	}
 }

@@ -119,11 +119,14 @@ void flow_part_begin(struct flow_table *t, uint32_t i, uint64_t now_ns)
 void flow_finish(struct flow_table *t, uint32_t i, enum flow_end end)
 {
 	struct flow_hot *h = &t->hot[i];
+	bool is_reused = end == FLOW_END_REUSE;
 
 	if ((h->state & FLOW_CLOSED) == FLOW_CLOSED_RST)
 		end = FLOW_END_RST;
 	else if (h->state & FLOW_CLOSED)
 		end = FLOW_END_FIN;
+	if (t->listener.end != NULL && flow_proto_of(h) == 6)
+		t->listener.end(t->listener.ctx, i, is_reused ? FLOW_END_REUSE : end);
 	if ((h->pkts[0] | h->pkts[1]) != 0)
 		flow_write(t, i, end);
 	flow_release(t, i);
@@ -136,6 +139,8 @@ void flow_part_end(struct flow_table *t, uint32_t i)
 	struct flow_cold *c = &t->cold[i];
 
 	flow_write(t, i, FLOW_END_ACTIVE);
+	if (t->listener.part != NULL && flow_proto_of(h) == 6)
+		t->listener.part(t->listener.ctx, i);
 	for (unsigned d = 0; d < 2; d++) {
 		struct flow_stats *s = &t->stats[2 * i + d];
 

@@ -165,6 +165,7 @@ struct flow_table {
 	uint32_t active;
 	uint32_t tunnel_fresh, tunnel_free;
 	unsigned worker;
+	struct flow_listener listener; // segment NULL: none
 	struct flow_capture_state capture[FLOW_CAPTURES_MAX];
 };
 
@@ -244,6 +245,7 @@ void flow_part_end(struct flow_table *, uint32_t index);
 
 // record.c
 void flow_snapshot(const struct flow_table *, uint32_t index, struct flow_record *);
+void flow_describe(const struct flow_table *, uint32_t index, enum flow_end, struct flow_record *);
 void flow_write(struct flow_table *, uint32_t index, enum flow_end);
 void flow_tuple_of(const struct flow_table *, uint32_t index, struct flow_tuple *);
 

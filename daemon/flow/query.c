@@ -172,7 +172,7 @@ static void read_out(const struct flow_table *t, struct flow_query *q)
 	qsort(h->entry, h->count, sizeof(h->entry[0]), best_first);
 	for (unsigned k = 0; k < h->count; k++)
 		if (is_still_there(t, &h->entry[k]))
-			flow_snapshot(t, h->entry[k].index, &q->results[q->count++]);
+			flow_describe(t, h->entry[k].index, FLOW_END_NONE, &q->results[q->count++]);
 }
 
 static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
@@ -203,7 +203,7 @@ static bool list_step(const struct flow_table *t, struct flow_query *q, uint32_t
 		if (q->kind == FLOW_QUERY_GET && t->cold[i].flow_id != q->flow_id)
 			continue;
 		q->matched++;
-		flow_snapshot(t, i, &q->results[q->count++]);
+		flow_describe(t, i, FLOW_END_NONE, &q->results[q->count++]);
 		if (q->count == q->limit || q->kind == FLOW_QUERY_GET)
 			return true;
 	}

@@ -149,6 +149,15 @@ void flow_snapshot(const struct flow_table *t, uint32_t i, struct flow_record *r
 	sequence_of(c, s, r);
 }
 
+// With what the stage behind knows of it.
+void flow_describe(const struct flow_table *t, uint32_t i, enum flow_end end, struct flow_record *r)
+{
+	flow_snapshot(t, i, r);
+	r->end = (uint8_t)end;
+	if (t->listener.describe != NULL && r->tuple.proto == 6)
+		t->listener.describe(t->listener.ctx, i, t->hot[i].bits & FLOW_TO_SERVER, r);
+}
+
 void flow_write(struct flow_table *t, uint32_t i, enum flow_end end)
 {
 	struct flow_capture_state *c = &t->capture[flow_capture_of(&t->hot[i])];
@@ -161,7 +170,7 @@ void flow_write(struct flow_table *t, uint32_t i, enum flow_end end)
 		counter_add(c->counters, COUNTER_export_queue_full, 1);
 		return;
 	}
-	flow_snapshot(t, i, r);
-	r->end = (uint8_t)end;
+	flow_describe(t, i, end, r);
+	ring_shrink(t->records, flow_record_size(r));
 	counter_add(c->counters, COUNTER_records, 1);
 }

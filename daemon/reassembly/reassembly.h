@@ -227,12 +227,18 @@ void reassembly_segment(
 // Asks for the memory that reassembly_segment will touch.
 void reassembly_prefetch(const struct reassembly *, uint32_t stream);
 
-// Ends a stream: what is held is delivered behind its gaps. No effect on one that is not in use.
+// Ends a stream: what is held is delivered behind its gaps.
 // reason: REASSEMBLY_END_FIN and _RST stand for an end that the flow concluded from those; a
 // direction that was reset says RST whatever the reason is, but for REUSE.
-void reassembly_end(struct reassembly *, uint32_t stream, enum reassembly_end_reason);
+// ret: its figures as they stand at its end; NULL: not wanted.
+// Returns false where the stream was not in use.
+bool reassembly_end(struct reassembly *, uint32_t stream, enum reassembly_end_reason,
+	struct reassembly_view *ret);
 
-// Returns false where the stream is not in use.
+// The figures of the stream begin anew, as the flow's do when a part of it has been reported.
+void reassembly_part(struct reassembly *, uint32_t stream);
+
+// Figures since the stream began, or since its last part. Returns false where it is not in use.
 bool reassembly_get(const struct reassembly *, uint32_t stream, struct reassembly_view *ret);
 
 // The figures of a block of counters (a capture's, or a sum). Thread: any, on a copy of its own.

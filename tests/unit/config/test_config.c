@@ -138,6 +138,8 @@ static void every_key(void **state)
 		"linux},\n"
 		"    {policy: last, network: \"2001:db8::/33\"}, {network: 192.0.2.1, policy: "
 		"drop}]}}\n"
+		"stream: {bytes: 1MiB, depth: 2K, policy: windows, keep: 64K,\n"
+		"  networks: [{network: 10.0.0.0/8, policy: bsd}]}\n"
 		"stats: {interval: 250ms}\n");
 
 	(void)state;
@@ -183,6 +185,14 @@ static void every_key(void **state)
 
 		assert_memory_equal(&c->defrag.network[i], &want[i], sizeof(want[i]));
 	}
+	assert_int_equal(c->stream.reassembly.bytes, 1 << 20);
+	assert_int_equal(c->stream.reassembly.depth_bytes, 2048);
+	assert_int_equal(c->stream.reassembly.policy, REASSEMBLY_WINDOWS);
+	assert_int_equal(c->stream.keep_bytes, 65536);
+	assert_int_equal(c->stream.reassembly.network_count, 1);
+	assert_int_equal(c->stream.reassembly.network[0].address[0], 10);
+	assert_int_equal(c->stream.reassembly.network[0].prefix_bits, 8);
+	assert_int_equal(c->stream.reassembly.network[0].policy, REASSEMBLY_BSD);
 	assert_int_equal(c->stats_interval_ns, S / 4);
 	config_free(c);
 }
@@ -252,7 +262,7 @@ static void unknown_keys(void **state)
 	(void)state;
 	expect_errors("workers: 2\nworkerz: 3\n",
 		"FILE:2:1: workerz: there is no such key; accepted: socket groups log workers cpus "
-		"memory idle captures flow decode defrag stats");
+		"memory idle captures flow decode defrag stream stats");
 	expect_errors("flow:\n    key:\n        vlan: true\n        mpls: true\n",
 		"FILE:4:9: flow.key.mpls: there is no such key; accepted: vlan tunnel");
 	expect_errors("captures:\n- source: pcap:a\n- {source: pcap:b, nam: x}\n",
@@ -260,7 +270,7 @@ static void unknown_keys(void **state)
 	// what is under an unknown key is not looked at; what follows is
 	expect_errors("xdefrag: {a: [1, {b: c}], workers: x}\nstats: {x: 1}\n",
 		"FILE:1:1: xdefrag: there is no such key; accepted: socket groups log workers cpus "
-		"memory idle captures flow decode defrag stats\n"
+		"memory idle captures flow decode defrag stream stats\n"
 		"FILE:2:9: stats.x: there is no such key; accepted: interval");
 }
 
@@ -592,7 +602,8 @@ static void check_rows(const struct config_key *keys)
 		assert_true(k->width == 1 || k->width == 4 || k->width == 8);
 		if (k->kind == CONFIG_SWITCH || k->kind == CONFIG_CHOICE)
 			continue;
-		assert_true(k->value >= k->min && k->value <= k->max);
+		assert_true((k->value >= k->min && k->value <= k->max) ||
+			    (k->zero != NULL && k->value == 0));
 		assert_true(k->width == 8 || k->max < UINT64_C(1) << (8 * k->width));
 	}
 }
