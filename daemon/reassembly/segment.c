@@ -166,19 +166,19 @@ static void harden(struct segment *g)
 static void sample_rtt(struct segment *g)
 {
 	struct reassembly_side *o = g->other;
-	struct reassembly_figures *f = &g->r->cold[g->at.stream].side[g->at.direction ^ 1].figures;
+	struct side_rtt *rtt = &g->r->stream[g->at.stream].rtt[g->at.direction ^ 1];
 	uint64_t ns;
 
 	o->flags &= (uint16_t)~SIDE_TIMING;
 	if (g->p->ts_ns < o->rtt_ns)
 		return;
 	ns = g->p->ts_ns - o->rtt_ns;
-	if (f->rtt_samples == 0 || compact_ns(ns) < f->rtt_min_ns)
-		f->rtt_min_ns = compact_ns(ns);
-	if (compact_ns(ns) > f->rtt_max_ns)
-		f->rtt_max_ns = compact_ns(ns);
-	f->rtt_sum_ns += ns;
-	f->rtt_samples++;
+	if (rtt->samples == 0 || compact_ns(ns) < rtt->min_ns)
+		rtt->min_ns = compact_ns(ns);
+	if (compact_ns(ns) > rtt->max_ns)
+		rtt->max_ns = compact_ns(ns);
+	rtt->sum_ns += ns;
+	rtt->samples++;
 	COUNT(&g->at, rtt_samples, 1);
 	COUNT(&g->at, rtt_sum, ns);
 }
