@@ -10,6 +10,7 @@
 
 struct streams {
 	struct reassembly *reassembly;
+	struct reassembly_fanout *fanout; // NULL: one consumer at most
 	struct flow_table *flows;
 	struct ring *records;
 	struct counters *counters[FLOW_CAPTURES_MAX];
@@ -89,7 +90,12 @@ static void on_end(void *ctx, uint32_t index, enum flow_end end)
 {
 	struct streams *s = ctx;
 
-	s->last_index = reassembly_end(s->reassembly, index, reason_of(end), &s->last) ? index : 0;
+	s->last_index = 0;
+	if (!reassembly_end(s->reassembly, index, reason_of(end), &s->last))
+		return;
+	s->last_index = index;
+	if (s->fanout != NULL)
+		reassembly_fanout_forget(s->fanout, index);
 }
 
 static void on_part(void *ctx, uint32_t index)
@@ -147,10 +153,26 @@ static void on_describe(void *ctx, uint32_t index, unsigned to_server, struct fl
 
 // --- The object ---
 
-struct streams *streams_new(const struct reassembly_config *config, uint32_t capacity,
+static bool set_consumer(
+	struct streams *s, const struct streams_config *config, struct reassembly_config *c)
+{
+	unsigned n = config->consumer_count;
+
+	c->consumer = (struct reassembly_consumer){0};
+	if (n == 1)
+		c->consumer = config->consumer[0];
+	if (n <= 1)
+		return true;
+	s->fanout = reassembly_fanout_new(config->consumer, n, c->streams, c->hold_bytes);
+	if (s->fanout != NULL)
+		c->consumer = reassembly_fanout_consumer(s->fanout);
+	return s->fanout != NULL;
+}
+
+struct streams *streams_new(const struct streams_config *config, uint32_t capacity,
 	struct flow_table *flows, struct ring *records)
 {
-	struct reassembly_config c = *config;
+	struct reassembly_config c = config->reassembly;
 	struct streams *s = calloc(1, sizeof(*s));
 	const struct flow_listener listener = {
 		.ctx = s,
@@ -168,9 +190,10 @@ struct streams *streams_new(const struct reassembly_config *config, uint32_t cap
 	c.hold_bytes = STREAMS_HOLD_BYTES;
 	s->flows = flows;
 	s->records = records;
-	s->reassembly = reassembly_new(&c);
+	if (set_consumer(s, config, &c))
+		s->reassembly = reassembly_new(&c);
 	if (s->reassembly == NULL) {
-		free(s);
+		streams_free(s);
 		return NULL;
 	}
 	flow_table_listen(flows, &listener);
@@ -182,6 +205,7 @@ void streams_free(struct streams *s)
 	if (s == NULL)
 		return;
 	reassembly_free(s->reassembly);
+	reassembly_fanout_free(s->fanout);
 	free(s);
 }
 

@@ -24,11 +24,18 @@ enum {
 
 struct streams;
 
-// config: streams is taken from the table's capacity; bytes are raised to STREAMS_BYTES_MIN, hold_bytes
-// set. Listens to the table from then on, until streams_free; records: where events are written.
-// Returns NULL without memory.
-struct streams *streams_new(const struct reassembly_config *, uint32_t capacity,
-	struct flow_table *, struct ring *records);
+struct streams_config {
+	struct reassembly_config reassembly; // without streams, hold_bytes and consumer
+	// Who gets the bytes, each as if it were alone (reassembly_consumer); a stream's number is the
+	// index of its flow, which flow_table_get() describes.
+	struct reassembly_consumer consumer[REASSEMBLY_CONSUMERS_MAX];
+	unsigned consumer_count;
+};
+
+// Streams for a table of that capacity; at least STREAMS_BYTES_MIN for them. Listens to the table from
+// then on, until streams_free. records: where events are written. Returns NULL without memory.
+struct streams *streams_new(const struct streams_config *, uint32_t capacity, struct flow_table *,
+	struct ring *records);
 void streams_free(struct streams *); // accepts NULL; streams that are under way are not ended
 
 // Before the first packet of a capture; see flow_capture_begin.

@@ -247,3 +247,21 @@ void reassembly_stats_of(const struct counters *, struct reassembly_stats *ret);
 size_t reassembly_bytes_in_use(const struct reassembly *); // of the budget
 size_t reassembly_bytes_peak(const struct reassembly *);
 size_t reassembly_bytes_reserved(const struct reassembly *); // the most it can ever touch
+
+// --- Several consumers of the same streams ---
+
+struct reassembly_fanout;
+
+enum { REASSEMBLY_CONSUMERS_MAX = 4 };
+
+// streams, hold_bytes: as in the configuration of the object that it will be the consumer of. A
+// consumer that asks for more than hold_bytes in one piece is left out alone. While one waits for more
+// bytes, the others may get those bytes later, together with what it waits for.
+// Returns NULL without memory, or for none or too many consumers.
+struct reassembly_fanout *reassembly_fanout_new(
+	const struct reassembly_consumer *, unsigned count, uint32_t streams, uint32_t hold_bytes);
+void reassembly_fanout_free(struct reassembly_fanout *); // accepts NULL
+struct reassembly_consumer reassembly_fanout_consumer(struct reassembly_fanout *);
+
+// A stream has ended (reassembly_end has returned): its number may be used again.
+void reassembly_fanout_forget(struct reassembly_fanout *, uint32_t stream);

@@ -86,8 +86,10 @@ static struct worker *worker_new(struct workers *all, unsigned index)
 	if (w->pipeline.flows == NULL || w->pipeline.defrag == NULL)
 		goto fail;
 	if (config->stream.bytes > 0) {
+		const struct streams_config streams = {.reassembly = config->stream};
+
 		w->pipeline.streams = streams_new(
-			&config->stream, config->flow.capacity, w->pipeline.flows, w->records);
+			&streams, config->flow.capacity, w->pipeline.flows, w->records);
 		if (w->pipeline.streams == NULL)
 			goto fail;
 	}
