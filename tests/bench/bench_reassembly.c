@@ -195,7 +195,7 @@ static void drain(struct ring *r)
 // One pass, with fresh flows. Returns ns.
 static uint64_t pass(const struct trace *t, bool with_streams, struct counters *c)
 {
-	const struct reassembly_config config = {.bytes = 64 << 20};
+	const struct streams_config config = {.reassembly = {.bytes = 64 << 20}};
 	struct ring *records = ring_new(16 << 20);
 	struct flow_table *flows = flow_table_new(&keys, 0, records);
 	struct flow_capture capture = {.name = "bench", .lossless = true, .counters = c};
