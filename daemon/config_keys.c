@@ -499,6 +499,10 @@ const struct config_option config_options[] = {
 		"file are then not started."},
 	{"events", OPTION_EVENTS, "FILE", NULL,
 		"Write all events as EVE JSON lines to this file; - is standard output."},
+	{"follow-to", OPTION_FOLLOW, "DIR", NULL,
+		"Save every TCP stream of the captures that start with the daemon in this folder, "
+		"one file "
+		"for each direction that carries bytes."},
 	{"exit-when-done", OPTION_EXIT_WHEN_DONE, NULL, NULL,
 		"Exit when all captures have ended. Needs --capture."},
 	{"log-level", OPTION_KEY, "LEVEL", "log",

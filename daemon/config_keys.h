@@ -109,6 +109,7 @@ enum config_option_kind {
 	OPTION_LIST, // one more entry of a list
 	OPTION_CONFIG,
 	OPTION_EVENTS,
+	OPTION_FOLLOW,
 	OPTION_EXIT_WHEN_DONE,
 	OPTION_NO_HUGE,
 	OPTION_CHECK,
