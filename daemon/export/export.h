@@ -188,7 +188,6 @@ struct export_stream_piece {
 	uint32_t length;
 	uint32_t at;       // in bytes
 	uint8_t direction; // 0: to the server
-	bool is_first, is_last;
 };
 
 struct export_stream_query {
@@ -201,7 +200,8 @@ struct export_stream_query {
 	uint32_t skip;
 	// answered
 	bool is_known; // something of the flow is kept, at whatever position
-	bool has_more;
+	bool has_more; // at the moment
+	bool is_ended; // the flow is over, and nothing more comes
 	unsigned count;
 	uint32_t bytes_used;
 	struct export_stream_piece piece[EXPORT_STREAM_PIECES];

@@ -22,7 +22,7 @@ struct piece {
 	uint8_t bytes[];
 };
 
-enum piece_flag { PIECE_FIRST = 1, PIECE_LAST = 2, PIECE_FILLER = 4, PIECE_FORGOTTEN = 8 };
+enum piece_flag { PIECE_END = 1, PIECE_FILLER = 2, PIECE_FORGOTTEN = 4 };
 
 _Static_assert(sizeof(struct piece) <= 64, "the rest of the ring holds a filler");
 
@@ -85,91 +85,117 @@ static void make_room(struct kept *k, uint32_t size)
 		drop_oldest(k);
 }
 
-void kept_add(struct kept *k, const struct stream_record *r)
+// Returns the new piece, whose bytes the caller fills in.
+static struct piece *append(struct kept *k, uint64_t flow_id, uint32_t length)
 {
-	uint32_t size = (uint32_t)(sizeof(struct piece) + r->length + 63) & ~63u;
-	struct chain *c;
+	uint32_t size = (uint32_t)(sizeof(struct piece) + length + 63) & ~63u;
+	struct chain *c = chain_of(k, flow_id);
 	struct piece *p;
 
-	if (k->size == 0)
-		return;
-	pthread_mutex_lock(&k->lock);
-	if (size > k->size / 2) {
-		k->forgotten += r->length;
-		pthread_mutex_unlock(&k->lock);
-		return;
-	}
 	make_room(k, size);
 	p = at(k, k->end);
-	*p = (struct piece){
-		.flow_id = r->flow_id,
-		.offset = r->offset,
-		.ts_ns = r->ts_ns,
-		.size = size,
-		.length = r->length,
-		.capture = r->capture,
-		.direction = r->direction,
-		.flags = (uint8_t)((r->is_first ? PIECE_FIRST : 0) | (r->is_last ? PIECE_LAST : 0)),
-	};
-	memcpy(p->bytes, r->bytes, r->length);
-	c = chain_of(k, r->flow_id);
+	memset(p, 0, sizeof(*p));
+	p->flow_id = flow_id;
+	p->size = size;
+	p->length = length;
 	if (c->newest != 0)
 		at(k, c->newest)->next = k->end;
 	else
 		c->oldest = k->end;
 	c->newest = k->end;
 	k->end += size;
-	k->bytes += r->length;
+	k->bytes += length;
+	return p;
+}
+
+void kept_add(struct kept *k, const struct stream_record *r)
+{
+	struct piece *p;
+
+	if (k->size == 0 || r->length == 0)
+		return;
+	pthread_mutex_lock(&k->lock);
+	if (r->length + 2 * sizeof(*p) > k->size / 2) {
+		k->forgotten += r->length;
+	} else {
+		p = append(k, r->flow_id, r->length);
+		p->offset = r->offset;
+		p->ts_ns = r->ts_ns;
+		p->capture = r->capture;
+		p->direction = r->direction;
+		memcpy(p->bytes, r->bytes, r->length);
+	}
 	pthread_mutex_unlock(&k->lock);
 }
 
-// Where the page ends is where the next one begins; a piece is given whole, or in parts by `skip`.
+void kept_flow_ended(struct kept *k, uint64_t flow_id, uint16_t capture)
+{
+	uint64_t position;
+
+	if (k->size == 0)
+		return;
+	pthread_mutex_lock(&k->lock);
+	position = chain_of(k, flow_id)->oldest;
+	while (position != 0 && at(k, position)->flow_id != flow_id)
+		position = at(k, position)->next;
+	if (position != 0) { // nothing is to be told of a flow of which nothing is kept
+		struct piece *p = append(k, flow_id, 0);
+
+		p->capture = capture;
+		p->flags = PIECE_END;
+	}
+	pthread_mutex_unlock(&k->lock);
+}
+
+// Puts what there is room for of a piece on the page.
+static void read_piece(struct export_stream_query *q, uint64_t position, const struct piece *p)
+{
+	uint32_t skip = position == q->position ? q->skip : 0, n = p->length - skip;
+	struct export_stream_piece *to = &q->piece[q->count++];
+
+	n = n < q->limit - q->bytes_used ? n : q->limit - q->bytes_used;
+	*to = (struct export_stream_piece){.offset = p->offset + skip,
+		.ts_ns = p->ts_ns,
+		.length = n,
+		.at = q->bytes_used,
+		.direction = p->direction};
+	memcpy(q->bytes + q->bytes_used, p->bytes + skip, n);
+	q->bytes_used += n;
+	q->position = position;
+	q->skip = skip + n;
+	if (q->skip == p->length) { // the next one, wherever it will be
+		q->position = position + 1;
+		q->skip = 0;
+	}
+}
+
 void kept_read(struct kept *k, struct export_stream_query *q)
 {
-	uint64_t position, room = q->limit;
+	uint64_t position = 0;
+	bool has_end = false;
 
-	q->count = 0;
-	q->is_known = false;
-	q->has_more = false;
-	q->bytes_used = 0;
+	q->count = q->bytes_used = 0;
+	q->is_known = q->has_more = false;
 	if (k->size == 0)
 		return;
 	pthread_mutex_lock(&k->lock);
 	for (position = chain_of(k, q->flow_id)->oldest; position != 0;
 		position = at(k, position)->next) {
 		const struct piece *p = at(k, position);
-		uint32_t skip = position == q->position ? q->skip : 0, n = p->length - skip;
-		struct export_stream_piece *to = &q->piece[q->count];
 
 		if (p->flow_id != q->flow_id || (p->flags & PIECE_FORGOTTEN))
 			continue;
 		q->is_known = true;
-		if (position < q->position || (q->direction >= 0 && q->direction != p->direction))
+		has_end |= (p->flags & PIECE_END) != 0;
+		if (position < q->position || (p->flags & PIECE_END) ||
+			(q->direction >= 0 && q->direction != p->direction))
 			continue;
-		if (room == 0 || q->count == EXPORT_STREAM_PIECES) {
-			q->has_more = true;
+		q->has_more = q->bytes_used == q->limit || q->count == EXPORT_STREAM_PIECES;
+		if (q->has_more)
 			break;
-		}
-		n = n < room ? n : (uint32_t)room;
-		*to = (struct export_stream_piece){.offset = p->offset + skip,
-			.ts_ns = p->ts_ns,
-			.length = n,
-			.at = q->bytes_used,
-			.direction = p->direction,
-			.is_first = (p->flags & PIECE_FIRST) != 0 && skip == 0,
-			.is_last = (p->flags & PIECE_LAST) != 0};
-		memcpy(q->bytes + q->bytes_used, p->bytes + skip, n);
-		q->bytes_used += n;
-		room -= n;
-		if (n > 0 || to->is_last)
-			q->count++;
-		q->position = position;
-		q->skip = skip + n;
-		if (q->skip == p->length) { // the next one, wherever it will be
-			q->position = position + 1;
-			q->skip = 0;
-		}
+		read_piece(q, position, p);
 	}
+	q->is_ended = has_end && !q->has_more;
 	pthread_mutex_unlock(&k->lock);
 }
 

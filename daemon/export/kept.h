@@ -12,6 +12,7 @@ void kept_free(struct kept *);         // accepts NULL
 
 // Thread: tail.
 void kept_add(struct kept *, const struct stream_record *);
+void kept_flow_ended(struct kept *, uint64_t flow_id, uint16_t capture);
 
 // Thread: control.
 void kept_read(struct kept *, struct export_stream_query *);

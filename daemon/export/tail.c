@@ -191,6 +191,13 @@ static void capture_done(struct export *e, const struct capture_done_record *r)
 	atomic_store_explicit(&e->done[r->capture], true, memory_order_release);
 }
 
+static void flow_ended(struct export *e, const struct flow_record *r)
+{
+	recent_add(e->recent, r);
+	if (r->has_stream)
+		kept_flow_ended(e->kept, r->flow_id, r->capture);
+}
+
 static void take_record(struct export *e, const struct ring_msg *m)
 {
 	const void *record = m + 1;
@@ -204,7 +211,7 @@ static void take_record(struct export *e, const struct ring_msg *m)
 		const struct flow_record *r = record;
 
 		if (r->end != FLOW_END_NONE && r->end != FLOW_END_ACTIVE)
-			recent_add(e->recent, r);
+			flow_ended(e, r);
 	} else if (m->type == RECORD_CAPTURE_DONE) {
 		capture_done(e, record);
 	} else if (m->type == RECORD_STREAM) {
