@@ -168,8 +168,8 @@ static void print_others(const cJSON *tcp, FILE *f)
 	const cJSON *v;
 
 	cJSON_ArrayForEach (v, tcp) {
-		if (!cJSON_IsNumber(v) || is_known(v->string, ROWS(head_rows)) ||
-			is_known(v->string, ROWS(tcp_rows)))
+		if (!cJSON_IsNumber(v) || v->string == NULL ||
+			is_known(v->string, ROWS(head_rows)) || is_known(v->string, ROWS(tcp_rows)))
 			continue;
 		if (is_first)
 			fprintf(f, "\nOther figures of TCP\n");
@@ -202,7 +202,7 @@ static int print_ip(const struct ctl *ctl, const cJSON *ip4, const cJSON *ip6, F
 	cJSON_ArrayForEach (v, ip4) {
 		const struct row other = {COUNT, v->string, v->string, NULL};
 
-		if (!is_known(v->string, ROWS(ip_rows)))
+		if (v->string != NULL && !is_known(v->string, ROWS(ip_rows)))
 			ip_row(t, &other, ip4, ip6);
 	}
 	return table_print(t, f);
