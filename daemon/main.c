@@ -418,6 +418,8 @@ int main(int argc, char **argv)
 	d.boot_config = d.config;
 	log_set_level(d.config->log);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ,
+		SIG_IGN); // a file that may not grow is an error of write(), as a full disk is
 	if (start_data_plane(&d, error, sizeof(error)) < 0)
 		goto fail;
 	if (start_loop(&d) < 0) {
