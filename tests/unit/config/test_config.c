@@ -108,6 +108,10 @@ static void defaults(void **state)
 	assert_int_equal(c->defrag.timeout_ns, 30 * S);
 	assert_int_equal(c->defrag.policy4, DEFRAG_FIRST);
 	assert_int_equal(c->defrag.policy6, DEFRAG_DROP);
+	assert_int_equal(c->stream.reassembly.bytes, 64 << 20);
+	assert_int_equal(c->stream.reassembly.depth_bytes, 0);
+	assert_int_equal(c->stream.reassembly.policy, REASSEMBLY_FIRST);
+	assert_int_equal(c->stream.keep_bytes, 0);
 	assert_int_equal(c->stats_interval_ns, 30 * S);
 	config_free(c);
 	config_free(NULL);
@@ -133,6 +137,7 @@ static void every_key(void **state)
 		"    udp: 5m, icmp: 7, other: 1d, active: 0}\n"
 		"  recent_bytes: 64MB\n"
 		"decode: {checksum: verify, tunnel_depth: 0}\n"
+		"stream: {bytes: 1MiB, depth: 2KiB, policy: linux, keep: 3MiB}\n"
 		"defrag: {trackers: 16, fragments: 100, bytes: 1MiB, timeout: 5s,\n"
 		"  policy: {ipv4: windows, ipv6: bsd}}\n"
 		"stats: {interval: 250ms}\n");
@@ -172,6 +177,10 @@ static void every_key(void **state)
 	assert_int_equal(c->defrag.timeout_ns, 5 * S);
 	assert_int_equal(c->defrag.policy4, DEFRAG_WINDOWS);
 	assert_int_equal(c->defrag.policy6, DEFRAG_BSD);
+	assert_int_equal(c->stream.reassembly.bytes, 1 << 20);
+	assert_int_equal(c->stream.reassembly.depth_bytes, 2048);
+	assert_int_equal(c->stream.reassembly.policy, REASSEMBLY_LINUX);
+	assert_int_equal(c->stream.keep_bytes, 3 << 20);
 	assert_int_equal(c->stats_interval_ns, S / 4);
 	config_free(c);
 }
