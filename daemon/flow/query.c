@@ -10,6 +10,8 @@
 #include "clock.h"
 #include "flow_internal.h"
 
+enum { FLOW_VOLUME_BUDGET = 16 }; // classes of bytes that cost no more than one entry
+
 struct flow_candidate {
 	double value;
 	uint64_t flow_id;
@@ -71,20 +73,25 @@ double flow_metric_of(const struct flow_record *r, enum flow_metric metric)
 	return 0;
 }
 
-static double metric_at(const struct flow_table *t, uint32_t i, enum flow_metric metric)
+static double metric_at(struct flow_table *t, uint32_t i, enum flow_metric metric)
 {
-	const struct flow_hot *h = &t->hot[i];
+	const struct flow_stats *s = &t->stats[2 * i];
 	struct flow_record r;
 
-	if (metric == FLOW_BY_BYTES)
-		return (double)(h->bytes[0] + h->bytes[1]);
-	if (metric == FLOW_BY_PACKETS)
-		return (double)(h->pkts[0] + (uint64_t)h->pkts[1]);
+	if (metric == FLOW_BY_BYTES || metric == FLOW_BY_PACKETS) {
+		uint64_t sum = 0;
+
+		flow_sync(t, i);
+		for (unsigned d = 0; d < 2; d++)
+			if (t->turn[i].marks & FLOW_COUNTS << d)
+				sum += metric == FLOW_BY_BYTES ? s[d].bytes : s[d].pkts;
+		return (double)sum;
+	}
 	flow_snapshot(t, i, &r);
 	return flow_metric_of(&r, metric);
 }
 
-static bool is_wanted(const struct flow_table *t, uint32_t i, const struct flow_query *q)
+static inline bool is_wanted(const struct flow_table *t, uint32_t i, const struct flow_query *q)
 {
 	const struct flow_hot *h = &t->hot[i];
 	struct flow_tuple tuple;
@@ -152,10 +159,10 @@ static int best_first(const void *a, const void *b)
 
 static bool is_still_there(const struct flow_table *t, const struct flow_candidate *c)
 {
-	return t->hot[c->index].word[0] != 0 && t->cold[c->index].flow_id == c->flow_id;
+	return t->hot[c->index].word[0] != 0 && flow_id_of(t, c->index) == c->flow_id;
 }
 
-static void read_out(const struct flow_table *t, struct flow_query *q)
+static void read_out(struct flow_table *t, struct flow_query *q)
 {
 	struct flow_heap *h = q->heap;
 
@@ -175,32 +182,82 @@ static void read_out(const struct flow_table *t, struct flow_query *q)
 			flow_snapshot(t, h->entry[k].index, &q->results[q->count++]);
 }
 
-static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
+static void top_offer(struct flow_table *t, struct flow_query *q, uint32_t i)
+{
+	struct flow_candidate c = {.index = i, .value = metric_at(t, i, q->metric)};
+	struct flow_heap *h = q->heap;
+
+	if (q->ascending)
+		c.value = -c.value;
+	// The flow's name is in a line of its own.
+	if (h->count == q->limit && (q->limit == 0 || !is_worse(&h->entry[0], &c)))
+		return;
+	c.flow_id = flow_id_of(t, i);
+	heap_offer(h, q->limit, &c);
+}
+
+static void top_step(struct flow_table *t, struct flow_query *q, uint32_t to)
 {
 	for (uint32_t i = q->next; i < to; i++) {
-		struct flow_candidate c = {.index = i};
-
 		__builtin_prefetch(&t->hot[i + 8]);
 		if (!is_wanted(t, i, q))
 			continue;
 		q->matched++;
-		c.value = metric_at(t, i, q->metric);
-		if (q->ascending)
-			c.value = -c.value;
-		c.flow_id = t->cold[i].flow_id;
-		heap_offer(q->heap, q->limit, &c);
+		top_offer(t, q, i);
 	}
 	q->next = to;
 }
 
+// --- The usual question: the most bytes of all flows ---
+//
+// The classes of bytes, one byte a flow, tell which flows can be among them; only those are looked at.
+
+static bool is_by_volume(const struct flow_query *q)
+{
+	return q->kind == FLOW_QUERY_TOP && q->metric == FLOW_BY_BYTES && !q->ascending &&
+	       q->filter == NULL && q->app_proto < 0 && q->capture < 0;
+}
+
+// The lowest class that may hold more than the worst of a full heap, with what is still in the log.
+static uint8_t least_class(const struct flow_table *t, const struct flow_query *q)
+{
+	const struct flow_heap *h = q->heap;
+	double slack = (double)FLOW_LOG_PKTS * t->size_largest, least;
+
+	if (h->count < q->limit)
+		return 1;
+	if (q->limit == 0)
+		return FLOW_VOLUME_LAST;
+	least = h->entry[0].value - slack;
+	return least > 0 ? flow_volume_class((uint64_t)least) : 1;
+}
+
+static void volume_step(struct flow_table *t, struct flow_query *q, uint32_t to)
+{
+	uint8_t least = least_class(t, q);
+	uint64_t matched = 0;
+
+	for (uint32_t i = q->next; i < to; i++) {
+		uint8_t class = t->volume[i];
+
+		matched += class != 0;
+		if (__builtin_expect(class < least, 1))
+			continue;
+		top_offer(t, q, i);
+		least = least_class(t, q);
+	}
+	q->matched += matched;
+	q->next = to;
+}
+
 // Returns true when the page is full.
-static bool list_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
+static bool list_step(struct flow_table *t, struct flow_query *q, uint32_t to)
 {
 	for (uint32_t i = q->next; i < to; i++) {
 		q->next = i + 1;
 		if (!is_wanted(t, i, q))
 			continue;
-		if (q->kind == FLOW_QUERY_GET && t->cold[i].flow_id != q->flow_id)
+		if (q->kind == FLOW_QUERY_GET && flow_id_of(t, i) != q->flow_id)
 			continue;
 		q->matched++;
 		flow_snapshot(t, i, &q->results[q->count++]);
@@ -213,15 +270,20 @@ static bool list_step(const struct flow_table *t, struct flow_query *q, uint32_t
 
 bool flow_query_step(struct flow_table *t, struct flow_query *q, unsigned budget)
 {
+	bool by_volume = is_by_volume(q);
 	uint32_t to;
 
 	if (q->next == 0)
 		q->next = 1;
+	if (by_volume)
+		budget *= FLOW_VOLUME_BUDGET;
 	if (q->kind != FLOW_QUERY_TOP && q->limit == 0)
 		return true;
 	to = q->next < t->fresh && t->fresh - q->next > budget ? q->next + budget : t->fresh;
 	if (q->next < to) {
-		if (q->kind == FLOW_QUERY_TOP)
+		if (by_volume)
+			volume_step(t, q, to);
+		else if (q->kind == FLOW_QUERY_TOP)
 			top_step(t, q, to);
 		else if (list_step(t, q, to))
 			return true;
