@@ -11,6 +11,7 @@
 // end if nothing more came; when its slot is due it is looked at, and put further on if more did come.
 #include "clock.h"
 #include "flow_internal.h"
+#include "prefetch.h"
 
 enum { FLOW_PART_SHIFT = 24 };
 
@@ -172,7 +173,7 @@ static unsigned drain(struct flow_table *t, uint32_t head, uint64_t now_ns, unsi
 	uint32_t i;
 
 	while (n < budget && (i = t->link[head].next) != head) {
-		__builtin_prefetch(&t->hot[t->link[i].next]);
+		prefetch(&t->hot[t->link[i].next]);
 		n++;
 		if (flow_resolve(t, i, now_ns, false))
 			continue;

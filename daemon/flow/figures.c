@@ -3,28 +3,52 @@
 // of the first packets; and the way from the log in the hot line to them.
 #include "flow_internal.h"
 
-// --- Moments (Welford; third moment by Pebay) ---
+// --- Moments ---
+//
+// Of sizes and of the times between packets, side by side. Those of some packets are added at once: their
+// power sums about the mean so far are what the moments about the new mean need (Chan et al., Pebay).
+// The mean size is not kept: it is what bytes and packets say, without rounding.
 
-// Sizes and the times between packets go the same way, side by side.
 typedef double pair __attribute__((vector_size(16)));
 
 // Third moments of times are kept in a float: in units in which not even gaps of 2^64 ns overflow it.
 static const pair m3_scale = {1, FLOW_IAT_M3_SCALE};
 
-// A packet that is not the direction's first, dt after the one before. Of times there is one less than
-// of packets. The mean size is not kept: it is what bytes and packets say, without rounding.
-static inline void moments(struct flow_stats *s, uint32_t size, uint64_t dt)
-{
-	double n = s->pkts;
-	pair before = {n, n - 1}, inverse = (pair){1, 1} / (pair){n + 1, n};
-	pair m2 = {s->m2[0], s->m2[1]}, m3 = {s->m3[0], s->m3[1]};
-	pair d = {(double)(int64_t)((uint64_t)size * s->pkts - s->bytes) * inverse[1],
-		(double)dt - s->iat_mean};
-	pair dn = d * inverse, t = d * dn * before;
+struct moment_sums {
+	pair mean, first, second, third;
+	uint32_t n;
+};
 
-	m3 += m3_scale * (t * dn * (before - 1) - 3 * m2 * dn);
-	m2 += t;
-	s->iat_mean += dn[1];
+static inline void sums_begin(struct moment_sums *m, const struct flow_stats *s)
+{
+	*m = (struct moment_sums){.mean = {(double)s->bytes / s->pkts, s->iat_mean}};
+}
+
+static inline void sums_add(
+	struct moment_sums *m, const struct flow_stats *s, uint32_t size, uint64_t dt)
+{
+	pair d;
+
+	// No mean to begin with: the first value is one.
+	if (__builtin_expect(s->pkts == 1, 0))
+		m->mean[1] = (double)dt;
+	d = (pair){size, (double)dt} - m->mean;
+	m->first += d;
+	m->second += d * d;
+	m->third += d * d * d;
+	m->n++;
+}
+
+// before: packets before those that were added; of times there is one less.
+static inline void sums_end(const struct moment_sums *m, struct flow_stats *s, uint32_t before)
+{
+	pair n = (pair){before, (double)before - 1} + (double)m->n;
+	pair shift = m->first / n, m2 = (pair){s->m2[0], s->m2[1]} + m->second;
+	pair m3 = (pair){s->m3[0], s->m3[1]};
+
+	m3 += m3_scale * (m->third - 3 * shift * m2 + 2 * n * shift * shift * shift);
+	m2 -= n * shift * shift;
+	s->iat_mean = m->mean[1] + shift[1];
 	s->m2[0] = m2[0];
 	s->m2[1] = m2[1];
 	s->m3[0] = (float)m3[0];
@@ -90,24 +114,20 @@ static inline uint16_t max16(uint16_t x, uint16_t y)
 	return x > y ? x : y;
 }
 
-static inline void account(struct flow_table *t, uint32_t i, const struct flow_facts *f)
+// All that is not a moment.
+static inline void count(struct flow_table *t, uint32_t i, struct flow_stats *s,
+	const struct flow_facts *f, uint64_t dt)
 {
 	unsigned d = f->direction;
-	struct flow_stats *s = &t->stats[2 * i + d];
 	struct flow_turn *u = &t->turn[i];
 	uint16_t size = f->size < UINT16_MAX ? (uint16_t)f->size : UINT16_MAX;
 	bool same_side = u->marks & FLOW_PAYLOAD_SEEN && !!(u->marks & FLOW_PAYLOAD_LAST) == d;
+	uint32_t compact = flow_compact(dt);
 
 	if (!(t->hot[i].bits & FLOW_SPLT_FULL))
 		splt_add(t, i, f);
-	if (__builtin_expect(s->pkts > 0, 1)) {
-		uint64_t dt = f->ts_ns > s->last_ns ? f->ts_ns - s->last_ns : 0;
-		uint32_t compact = flow_compact(dt);
-
-		moments(s, f->size, dt);
-		s->iat_min = compact < s->iat_min ? compact : s->iat_min;
-		s->iat_max = compact > s->iat_max ? compact : s->iat_max;
-	}
+	s->iat_min = compact < s->iat_min ? compact : s->iat_min;
+	s->iat_max = compact > s->iat_max ? compact : s->iat_max;
 	s->size_min = min16(s->size_min, size);
 	s->size_max = max16(s->size_max, size);
 	s->last_ns = f->ts_ns;
@@ -120,9 +140,27 @@ static inline void account(struct flow_table *t, uint32_t i, const struct flow_f
 		payload_turn(u, d == (t->hot[i].bits & FLOW_TO_SERVER), d, f->ts_ns);
 }
 
+static inline uint64_t since_last(const struct flow_stats *s, uint64_t ts)
+{
+	return ts > s->last_ns ? ts - s->last_ns : 0;
+}
+
 void flow_account(struct flow_table *t, uint32_t i, const struct flow_facts *f)
 {
-	account(t, i, f);
+	struct flow_stats *s = &t->stats[2 * i + f->direction];
+	uint64_t dt = since_last(s, f->ts_ns);
+	struct moment_sums sums;
+
+	if (s->pkts == 0) {
+		count(t, i, s, f, dt);
+		s->iat_min = UINT32_MAX;
+		s->iat_max = 0;
+		return;
+	}
+	sums_begin(&sums, s);
+	sums_add(&sums, s, f->size, dt);
+	sums_end(&sums, s, s->pkts);
+	count(t, i, s, f, dt);
 }
 
 // --- The log ---
@@ -139,31 +177,76 @@ void flow_volume_set(struct flow_table *t, uint32_t i)
 		t->hot[i].volume = t->volume[i] = class;
 }
 
-void flow_sync(struct flow_table *t, uint32_t i)
+// Some packets of directions that have had packets before, in their order.
+static inline void account_all(
+	struct flow_table *t, uint32_t i, const struct flow_facts *facts, unsigned n)
 {
-	struct flow_hot *h = &t->hot[i];
+	struct flow_stats *s = &t->stats[2 * i];
+	struct moment_sums sums[2];
+	uint32_t before[2] = {s[0].pkts, s[1].pkts};
+
+	sums_begin(&sums[0], &s[0]);
+	sums_begin(&sums[1], &s[1]);
+	for (unsigned k = 0; k < n; k++) {
+		const struct flow_facts *f = &facts[k];
+		unsigned d = f->direction;
+		uint64_t dt = since_last(&s[d], f->ts_ns);
+
+		sums_add(&sums[d], &s[d], f->size, dt);
+		count(t, i, &s[d], f, dt);
+	}
+	for (unsigned d = 0; d < 2; d++)
+		if (sums[d].n > 0)
+			sums_end(&sums[d], &s[d], before[d]);
+	flow_volume_set(t, i);
+}
+
+// The logged packets; returns how many.
+static inline unsigned take_log(struct flow_hot *h, struct flow_facts facts[FLOW_LOG_PKTS])
+{
 	unsigned n = h->log_count;
 	uint64_t ts = h->last_now_ns;
 
-	if (n == 0)
-		return;
 	h->log_count = 0;
-	for (unsigned k = 0; k < n; k++)
-		ts -= h->log_dt[k];
-	for (unsigned k = 0; k < n; k++) {
+	for (unsigned k = n; k-- > 0;) {
 		unsigned flags = h->log_flags[k], is_tcp = flags / FLOW_LOG_TCP & 1;
 		uint32_t size = h->log_size[k];
 
-		ts += h->log_dt[k];
-		account(t, i,
-			&(struct flow_facts){.ts_ns = ts,
-				.size = size,
-				.payload = flags & FLOW_LOG_EMPTY ? 0 : size - h->log_header[k],
-				.window_low = (uint16_t)(h->log_window[k] | (is_tcp - 1)),
-				.window_high = h->log_window[k],
-				.tcp_flags = (uint8_t)((flags & ~(unsigned)FLOW_LOG_TAKEN) *
-						       is_tcp),
-				.direction = flags & FLOW_LOG_DIRECTION});
+		facts[k] = (struct flow_facts){.ts_ns = ts,
+			.size = size,
+			.payload = flags & FLOW_LOG_EMPTY ? 0 : size - h->log_header[k],
+			.window_low = (uint16_t)(h->log_window[k] | (is_tcp - 1)),
+			.window_high = h->log_window[k],
+			.tcp_flags = (uint8_t)((flags & ~(unsigned)FLOW_LOG_TAKEN) * is_tcp),
+			.direction = flags & FLOW_LOG_DIRECTION};
+		ts -= h->log_dt[k];
 	}
-	flow_volume_set(t, i);
+	return n;
+}
+
+void flow_sync(struct flow_table *t, uint32_t i)
+{
+	struct flow_facts facts[FLOW_LOG_PKTS];
+	unsigned n = take_log(&t->hot[i], facts);
+
+	if (n > 0)
+		account_all(t, i, facts, n);
+}
+
+void flow_log_over(struct flow_table *t, uint32_t i, const struct flow_ref *r)
+{
+	struct flow_hot *h = &t->hot[i];
+	struct flow_facts facts[FLOW_LOG_PKTS + 1];
+	unsigned n = take_log(h, facts), is_tcp = r->flags / FLOW_LOG_TCP & 1;
+
+	facts[n] = (struct flow_facts){.ts_ns = r->packet->ts_ns,
+		.size = r->size,
+		.payload = r->flags & FLOW_LOG_EMPTY ? 0 : (uint32_t)(r->size - r->header),
+		.window_low = (uint16_t)(r->window | (is_tcp - 1)),
+		.window_high = r->window,
+		.tcp_flags = (uint8_t)((r->flags & ~(unsigned)FLOW_LOG_TAKEN) * is_tcp),
+		.direction = r->flags & FLOW_LOG_DIRECTION};
+	account_all(t, i, facts, n + 1);
+	h->last_now_ns = r->packet->now_ns;
+	h->bits |= r->bits;
 }

@@ -332,6 +332,8 @@ void flow_tuple_of(const struct flow_table *, uint32_t index, struct flow_tuple 
 // figures.c
 void flow_account(struct flow_table *, uint32_t index, const struct flow_facts *);
 void flow_sync(struct flow_table *, uint32_t index); // takes the log to the figures
+// The same together with a packet that could be logged, but for the log being full.
+void flow_log_over(struct flow_table *, uint32_t index, const struct flow_ref *);
 void flow_volume_set(struct flow_table *, uint32_t index);
 
 // update.c

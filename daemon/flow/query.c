@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "flow_internal.h"
+#include "prefetch.h"
 
 enum { FLOW_VOLUME_BUDGET = 16 }; // classes of bytes that cost no more than one entry
 
@@ -199,7 +200,7 @@ static void top_offer(struct flow_table *t, struct flow_query *q, uint32_t i)
 static void top_step(struct flow_table *t, struct flow_query *q, uint32_t to)
 {
 	for (uint32_t i = q->next; i < to; i++) {
-		__builtin_prefetch(&t->hot[i + 8]);
+		prefetch(&t->hot[i + 8]);
 		if (!is_wanted(t, i, q))
 			continue;
 		q->matched++;

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "flow_internal.h"
+#include "prefetch.h"
 #include "hash.h"
 
 #if defined(__SSE2__) && !defined(FLOW_PORTABLE)
@@ -414,27 +415,29 @@ static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 }
 
 // The usual packet of a flow in the middle of its life: nothing of the flow changes but its figures,
-// and they can wait. Returns false where something else may, or the log is full.
-static inline bool log_packet(const struct flow_table *t, struct flow_hot *h, const struct flow_ref *r)
+// and they can wait.
+static inline bool is_usual(const struct flow_table *t, const struct flow_hot *h, const struct flow_ref *r)
 {
-	uint64_t now = r->packet->now_ns, dt = now - h->last_now_ns;
+	uint64_t now = r->packet->now_ns;
+
+	return r->is_plain && now - h->last_now_ns <= t->log_dt_most_ns &&
+	       (h->bits & FLOW_LOGS << r->direction) && h->ttl[r->direction] == r->ttl &&
+	       (int32_t)((uint32_t)(now >> 24) - h->part_q) < 0;
+}
+
+static inline void log_packet(struct flow_hot *h, const struct flow_ref *r)
+{
+	uint64_t now = r->packet->now_ns;
 	unsigned k = h->log_count;
 
-	if (__builtin_expect(!r->is_plain || dt > t->log_dt_most_ns || k == FLOW_LOG_PKTS ||
-				     !(h->bits & FLOW_LOGS << r->direction) ||
-				     h->ttl[r->direction] != r->ttl ||
-				     (int32_t)((uint32_t)(now >> 24) - h->part_q) >= 0,
-		    0))
-		return false;
-	h->last_now_ns = now;
-	h->log_dt[k] = (uint32_t)dt;
+	h->log_dt[k] = (uint32_t)(now - h->last_now_ns);
 	h->log_size[k] = r->size;
 	h->log_window[k] = r->window;
 	h->log_header[k] = r->header;
 	h->log_flags[k] = r->flags;
 	h->log_count = (uint8_t)(k + 1);
+	h->last_now_ns = now;
 	h->bits |= r->bits;
-	return true;
 }
 
 // --- A burst ---
@@ -480,7 +483,7 @@ static unsigned collect(struct flow_table *t, struct packet *const *pkts, unsign
 			r->direction = l->swapped;
 			r->signature = signature_of(l->hash);
 			r->bucket = bucket_first(t, l->hash);
-			__builtin_prefetch(&t->bucket[r->bucket]);
+			prefetch(&t->bucket[r->bucket]);
 			describe(r, p, l);
 			count++;
 		}
@@ -500,12 +503,12 @@ static inline void prefetch_figures(const struct flow_table *t, const struct flo
 
 	if (h->log_count < FLOW_LOG_PKTS && (h->bits & FLOW_LOGS << r->direction) && r->is_plain)
 		return;
-	__builtin_prefetch(&t->turn[i], 1);
-	__builtin_prefetch(&t->stats[2 * i], 1);
-	__builtin_prefetch(&t->stats[2 * i + 1], 1);
+	prefetch(&t->turn[i]);
+	prefetch(&t->stats[2 * i]);
+	prefetch(&t->stats[2 * i + 1]);
 	if (!(h->bits & FLOW_SPLT_FULL)) {
-		__builtin_prefetch(&t->splt[2 * i], 1);
-		__builtin_prefetch(&t->splt[2 * i + 1], 1);
+		prefetch(&t->splt[2 * i]);
+		prefetch(&t->splt[2 * i + 1]);
 	}
 }
 
@@ -519,9 +522,9 @@ static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
 		r->index = i;
 		if (i == 0)
 			continue;
-		__builtin_prefetch(&t->hot[i], 1);
+		prefetch(&t->hot[i]);
 		if (flow_is_extended(r->layer->key[0]))
-			__builtin_prefetch(&t->ends[i]);
+			prefetch(&t->ends[i]);
 	}
 	for (unsigned k = 0; k < n; k++)
 		if (refs[k].index != 0)
@@ -535,8 +538,12 @@ static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
 			i = find(t, r);
 		if (__builtin_expect(i == 0, 0))
 			create(t, r);
-		else if (!log_packet(t, &t->hot[i], r))
+		else if (__builtin_expect(!is_usual(t, &t->hot[i], r), 0))
 			existing(t, i, r);
+		else if (t->hot[i].log_count < FLOW_LOG_PKTS)
+			log_packet(&t->hot[i], r);
+		else
+			flow_log_over(t, i, r);
 	}
 }
 
