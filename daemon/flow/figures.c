@@ -114,18 +114,15 @@ static inline uint16_t max16(uint16_t x, uint16_t y)
 	return x > y ? x : y;
 }
 
-// All that is not a moment.
-static inline void count(struct flow_table *t, uint32_t i, struct flow_stats *s,
-	const struct flow_facts *f, uint64_t dt)
+// All that is not a moment. bits: the flow's.
+static inline __attribute__((always_inline)) void count(struct flow_stats *s, struct flow_turn *u,
+	unsigned bits, const struct flow_facts *f, uint64_t dt)
 {
-	unsigned d = f->direction;
-	struct flow_turn *u = &t->turn[i];
+	unsigned d = f->direction, marks = u->marks;
 	uint16_t size = f->size < UINT16_MAX ? (uint16_t)f->size : UINT16_MAX;
-	bool same_side = u->marks & FLOW_PAYLOAD_SEEN && !!(u->marks & FLOW_PAYLOAD_LAST) == d;
+	unsigned last_side = marks & FLOW_PAYLOAD_SEEN ? !!(marks & FLOW_PAYLOAD_LAST) : 2;
 	uint32_t compact = flow_compact(dt);
 
-	if (!(t->hot[i].bits & FLOW_SPLT_FULL))
-		splt_add(t, i, f);
 	s->iat_min = compact < s->iat_min ? compact : s->iat_min;
 	s->iat_max = compact > s->iat_max ? compact : s->iat_max;
 	s->size_min = min16(s->size_min, size);
@@ -136,8 +133,8 @@ static inline void count(struct flow_table *t, uint32_t i, struct flow_stats *s,
 	u->window_min[d] = min16(u->window_min[d], f->window_low);
 	u->window_max[d] = max16(u->window_max[d], f->window_high);
 	u->tcp_flags[d] |= f->tcp_flags;
-	if (f->payload > 0 && !same_side)
-		payload_turn(u, d == (t->hot[i].bits & FLOW_TO_SERVER), d, f->ts_ns);
+	if (f->payload > 0 && last_side != d)
+		payload_turn(u, d == (bits & FLOW_TO_SERVER), d, f->ts_ns);
 }
 
 static inline uint64_t since_last(const struct flow_stats *s, uint64_t ts)
@@ -149,10 +146,13 @@ void flow_account(struct flow_table *t, uint32_t i, const struct flow_facts *f)
 {
 	struct flow_stats *s = &t->stats[2 * i + f->direction];
 	uint64_t dt = since_last(s, f->ts_ns);
+	unsigned bits = t->hot[i].bits;
 	struct moment_sums sums;
 
+	if (!(bits & FLOW_SPLT_FULL))
+		splt_add(t, i, f);
 	if (s->pkts == 0) {
-		count(t, i, s, f, dt);
+		count(s, &t->turn[i], bits, f, dt);
 		s->iat_min = UINT32_MAX;
 		s->iat_max = 0;
 		return;
@@ -160,7 +160,7 @@ void flow_account(struct flow_table *t, uint32_t i, const struct flow_facts *f)
 	sums_begin(&sums, s);
 	sums_add(&sums, s, f->size, dt);
 	sums_end(&sums, s, s->pkts);
-	count(t, i, s, f, dt);
+	count(s, &t->turn[i], bits, f, dt);
 }
 
 // --- The log ---
@@ -184,6 +184,7 @@ static inline void account_all(
 	struct flow_stats *s = &t->stats[2 * i];
 	struct moment_sums sums[2];
 	uint32_t before[2] = {s[0].pkts, s[1].pkts};
+	unsigned bits = t->hot[i].bits;
 
 	sums_begin(&sums[0], &s[0]);
 	sums_begin(&sums[1], &s[1]);
@@ -192,8 +193,12 @@ static inline void account_all(
 		unsigned d = f->direction;
 		uint64_t dt = since_last(&s[d], f->ts_ns);
 
+		if (__builtin_expect(!(bits & FLOW_SPLT_FULL), 0)) {
+			splt_add(t, i, f);
+			bits = t->hot[i].bits;
+		}
 		sums_add(&sums[d], &s[d], f->size, dt);
-		count(t, i, &s[d], f, dt);
+		count(&s[d], &t->turn[i], bits, f, dt);
 	}
 	for (unsigned d = 0; d < 2; d++)
 		if (sums[d].n > 0)
@@ -239,7 +244,7 @@ void flow_log_over(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 	struct flow_facts facts[FLOW_LOG_PKTS + 1];
 	unsigned n = take_log(h, facts), is_tcp = r->flags / FLOW_LOG_TCP & 1;
 
-	facts[n] = (struct flow_facts){.ts_ns = r->packet->ts_ns,
+	facts[n] = (struct flow_facts){.ts_ns = r->now_ns,
 		.size = r->size,
 		.payload = r->flags & FLOW_LOG_EMPTY ? 0 : (uint32_t)(r->size - r->header),
 		.window_low = (uint16_t)(r->window | (is_tcp - 1)),
@@ -247,6 +252,6 @@ void flow_log_over(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 		.tcp_flags = (uint8_t)((r->flags & ~(unsigned)FLOW_LOG_TAKEN) * is_tcp),
 		.direction = r->flags & FLOW_LOG_DIRECTION};
 	account_all(t, i, facts, n + 1);
-	h->last_now_ns = r->packet->now_ns;
+	h->last_now_ns = r->now_ns;
 	h->bits |= r->bits;
 }

@@ -221,6 +221,7 @@ struct flow_table {
 struct flow_ref {
 	struct packet *packet;
 	const struct ip_layer *layer;
+	uint64_t now_ns;
 	uint32_t bucket;
 	uint32_t index; // candidate, 0 none
 	uint16_t signature;

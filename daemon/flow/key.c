@@ -23,19 +23,22 @@ static inline uint64_t load64(const uint8_t *p)
 	return v;
 }
 
+// Which of two ends is the lower one no processor can guess: no branches on it.
 static inline bool is_swapped(const struct ip_layer *l)
 {
-	int c;
+	bool is_higher;
 
-	if (l->flags & LAYER_ICMP_ONE_WAY)
-		return false;
 	if (l->version == 4) {
-		uint32_t s = load32(l->src), d = load32(l->dst);
+		uint64_t s = (uint64_t)load32(l->src) << 16 | l->src_port;
+		uint64_t d = (uint64_t)load32(l->dst) << 16 | l->dst_port;
 
-		return s != d ? s > d : l->src_port > l->dst_port;
+		is_higher = s > d;
+	} else {
+		int c = memcmp(l->src, l->dst, 16);
+
+		is_higher = c != 0 ? c > 0 : l->src_port > l->dst_port;
 	}
-	c = memcmp(l->src, l->dst, 16);
-	return c != 0 ? c > 0 : l->src_port > l->dst_port;
+	return is_higher & !(l->flags & LAYER_ICMP_ONE_WAY);
 }
 
 static inline bool is_extended(
@@ -56,20 +59,25 @@ static inline uint64_t vlan_word(const struct flow_config *c, const struct packe
 	return w;
 }
 
+// x or, where it is swapped, y.
+static inline uint64_t either(bool swapped, uint64_t x, uint64_t y)
+{
+	return x ^ ((x ^ y) & -(uint64_t)swapped);
+}
+
 // Ports and protocol; capture and version are added for comparison, not for hashing.
 static inline uint64_t first_word(const struct ip_layer *l, bool swapped)
 {
-	uint64_t low = swapped ? l->dst_port : l->src_port;
-	uint64_t high = swapped ? l->src_port : l->dst_port;
+	uint64_t s = l->src_port, d = l->dst_port;
 
-	return low | high << 16 | (uint64_t)l->proto << 32;
+	return either(swapped, s | d << 16, d | s << 16) | (uint64_t)l->proto << 32;
 }
 
 static inline uint64_t ipv4_word(const struct ip_layer *l, bool swapped)
 {
 	uint64_t s = load32(l->src), d = load32(l->dst);
 
-	return swapped ? d | s << 32 : s | d << 32;
+	return either(swapped, s | d << 32, d | s << 32);
 }
 
 // Everything that is not in the first word, for keys that do not fit into two words.

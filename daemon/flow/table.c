@@ -418,7 +418,7 @@ static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 // and they can wait.
 static inline bool is_usual(const struct flow_table *t, const struct flow_hot *h, const struct flow_ref *r)
 {
-	uint64_t now = r->packet->now_ns;
+	uint64_t now = r->now_ns;
 
 	return r->is_plain && now - h->last_now_ns <= t->log_dt_most_ns &&
 	       (h->bits & FLOW_LOGS << r->direction) && h->ttl[r->direction] == r->ttl &&
@@ -427,7 +427,7 @@ static inline bool is_usual(const struct flow_table *t, const struct flow_hot *h
 
 static inline void log_packet(struct flow_hot *h, const struct flow_ref *r)
 {
-	uint64_t now = r->packet->now_ns;
+	uint64_t now = r->now_ns;
 	unsigned k = h->log_count;
 
 	h->log_dt[k] = (uint32_t)(now - h->last_now_ns);
@@ -449,6 +449,7 @@ static inline void describe(struct flow_ref *r, const struct packet *p, const st
 	uint32_t payload = has_l4 ? l->payload_len : 0, header = p->wirelen - payload;
 	uint8_t tcp_flags = is_tcp ? l->tcp.flags : 0;
 
+	r->now_ns = p->now_ns;
 	r->size = (uint16_t)p->wirelen;
 	r->window = is_tcp ? l->tcp.window : 0;
 	r->header = (uint8_t)header;
