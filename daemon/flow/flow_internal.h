@@ -245,6 +245,8 @@ void flow_part_end(struct flow_table *, uint32_t index);
 // record.c
 void flow_snapshot(const struct flow_table *, uint32_t index, struct flow_record *);
 void flow_write(struct flow_table *, uint32_t index, enum flow_end);
+void flow_times(
+	const struct flow_table *, uint32_t index, uint64_t *ret_first_ns, uint64_t *ret_last_ns);
 void flow_tuple_of(const struct flow_table *, uint32_t index, struct flow_tuple *);
 
 // update.c

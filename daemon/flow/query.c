@@ -10,6 +10,8 @@
 #include "clock.h"
 #include "flow_internal.h"
 
+enum { STEP_COST = 8 }; // of an entry, where more than its hot line is looked at
+
 struct flow_candidate {
 	double value;
 	uint64_t flow_id;
@@ -48,40 +50,65 @@ static double throughput(double bytes, double duration_ns)
 	return duration_ns > 0 ? bytes * 8e9 / duration_ns : 0;
 }
 
-double flow_metric_of(const struct flow_record *r, enum flow_metric metric)
+static double metric(
+	enum flow_metric metric, double bytes, double pkts, uint64_t first_ns, uint64_t last_ns)
 {
-	double bytes = (double)(r->direction[0].bytes + r->direction[1].bytes);
-
 	switch (metric) {
 	case FLOW_BY_BYTES:
 		return bytes;
 	case FLOW_BY_PACKETS:
-		return (double)(r->direction[0].pkts + r->direction[1].pkts);
+		return pkts;
 	case FLOW_BY_THROUGHPUT:
-		return throughput(bytes, (double)(r->last_ns - r->first_ns));
+		return throughput(bytes, (double)(last_ns - first_ns));
 	case FLOW_BY_DURATION:
-		return (double)(r->last_ns - r->first_ns);
+		return (double)(last_ns - first_ns);
 	case FLOW_BY_START:
-		return (double)r->first_ns;
+		return (double)first_ns;
 	case FLOW_BY_LAST_SEEN:
-		return (double)r->last_ns;
+		return (double)last_ns;
 	case FLOW_BY_SCORE:
 		return 0;
 	}
 	return 0;
 }
 
-static double metric_at(const struct flow_table *t, uint32_t i, enum flow_metric metric)
+double flow_metric_of(const struct flow_record *r, enum flow_metric by)
+{
+	return metric(by, (double)(r->direction[0].bytes + r->direction[1].bytes),
+		(double)(r->direction[0].pkts + r->direction[1].pkts), r->first_ns, r->last_ns);
+}
+
+static inline bool is_in_hot(enum flow_metric by)
+{
+	return by == FLOW_BY_BYTES || by == FLOW_BY_PACKETS || by == FLOW_BY_SCORE;
+}
+
+static double metric_at(const struct flow_table *t, uint32_t i, enum flow_metric by)
 {
 	const struct flow_hot *h = &t->hot[i];
-	struct flow_record r;
+	uint64_t first_ns = 0, last_ns = 0;
 
-	if (metric == FLOW_BY_BYTES)
-		return (double)(h->bytes[0] + h->bytes[1]);
-	if (metric == FLOW_BY_PACKETS)
-		return (double)(h->pkts[0] + (uint64_t)h->pkts[1]);
-	flow_snapshot(t, i, &r);
-	return flow_metric_of(&r, metric);
+	if (!is_in_hot(by))
+		flow_times(t, i, &first_ns, &last_ns);
+	return metric(by, (double)(h->bytes[0] + h->bytes[1]),
+		(double)((uint64_t)h->pkts[0] + h->pkts[1]), first_ns, last_ns);
+}
+
+// What a question by time reads of a flow, beside its hot line; asked for before its turn.
+static inline void prefetch_times(const struct flow_table *t, uint32_t i)
+{
+	if (i > t->capacity)
+		return;
+	__builtin_prefetch(&t->stats[2 * i].last_ns);
+	__builtin_prefetch(&t->stats[2 * i + 1].last_ns);
+	__builtin_prefetch(&t->cold[i].first_ns);
+}
+
+// The same for a question with a filter.
+static inline void prefetch_tuple(const struct flow_table *t, uint32_t i)
+{
+	if (i <= t->capacity)
+		__builtin_prefetch(&t->cold[i]);
 }
 
 static bool is_wanted(const struct flow_table *t, uint32_t i, const struct flow_query *q)
@@ -175,20 +202,78 @@ static void read_out(const struct flow_table *t, struct flow_query *q)
 			flow_snapshot(t, h->entry[k].index, &q->results[q->count++]);
 }
 
+// Whether a flow is good enough to be noted: few are, once the heap is full, and only these are worth
+// a look at the cold part.
+static inline bool heap_wants(
+	const struct flow_heap *h, unsigned limit, const struct flow_candidate *c)
+{
+	return h->count < limit || (limit > 0 && is_worse(&h->entry[0], c));
+}
+
+static void top_offer(const struct flow_table *t, struct flow_query *q, struct flow_candidate *c)
+{
+	if (q->ascending)
+		c->value = -c->value;
+	if (!heap_wants(q->heap, q->limit, c))
+		return;
+	c->flow_id = t->cold[c->index].flow_id;
+	heap_offer(q->heap, q->limit, c);
+}
+
+// The usual question: the largest of all. It reads one line of a flow and nothing else, at the speed of
+// memory: it runs between bursts, and packets wait meanwhile.
+static void top_step_largest(const struct flow_table *t, struct flow_query *q, uint32_t to)
+{
+	struct flow_heap *heap = q->heap;
+	bool by_bytes = q->metric == FLOW_BY_BYTES;
+	uint64_t matched = 0, floor = 0;
+
+	if (heap->count == q->limit)
+		floor = (uint64_t)heap->entry[0].value;
+	for (uint32_t i = q->next; i < to; i++) {
+		const struct flow_hot *h = &t->hot[i];
+		uint64_t pkts = (uint64_t)h->pkts[0] + h->pkts[1];
+		uint64_t value = by_bytes ? h->bytes[0] + h->bytes[1] : pkts;
+		struct flow_candidate c;
+
+		__builtin_prefetch(&t->hot[i + 16]);
+		matched += h->word[0] != 0;
+		if (__builtin_expect(value < floor, 1) || h->word[0] == 0)
+			continue;
+		c = (struct flow_candidate){.value = (double)value, .index = i};
+		top_offer(t, q, &c);
+		if (heap->count == q->limit)
+			floor = (uint64_t)heap->entry[0].value;
+	}
+	q->matched += matched;
+	q->next = to;
+}
+
+static bool is_largest_of_all(const struct flow_query *q)
+{
+	return (q->metric == FLOW_BY_BYTES || q->metric == FLOW_BY_PACKETS) && !q->ascending &&
+	       q->capture < 0 && q->app_proto < 0 && q->filter == NULL && q->limit > 0;
+}
+
 static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
 {
+	if (is_largest_of_all(q)) {
+		top_step_largest(t, q, to);
+		return;
+	}
 	for (uint32_t i = q->next; i < to; i++) {
 		struct flow_candidate c = {.index = i};
 
-		__builtin_prefetch(&t->hot[i + 8]);
+		__builtin_prefetch(&t->hot[i + 16]);
+		if (!is_in_hot(q->metric))
+			prefetch_times(t, i + 8);
+		if (q->filter != NULL)
+			prefetch_tuple(t, i + 8);
 		if (!is_wanted(t, i, q))
 			continue;
 		q->matched++;
 		c.value = metric_at(t, i, q->metric);
-		if (q->ascending)
-			c.value = -c.value;
-		c.flow_id = t->cold[i].flow_id;
-		heap_offer(q->heap, q->limit, &c);
+		top_offer(t, q, &c);
 	}
 	q->next = to;
 }
@@ -215,6 +300,8 @@ bool flow_query_step(struct flow_table *t, struct flow_query *q, unsigned budget
 {
 	uint32_t to;
 
+	if (!is_largest_of_all(q))
+		budget = budget / STEP_COST + 1;
 	if (q->next == 0)
 		q->next = 1;
 	if (q->kind != FLOW_QUERY_TOP && q->limit == 0)

@@ -62,7 +62,8 @@ static void direction_of(
 	ret->ttl_max = s->ttl_max;
 }
 
-static void times_of(const struct flow_table *t, uint32_t i, struct flow_record *r)
+void flow_times(
+	const struct flow_table *t, uint32_t i, uint64_t *ret_first_ns, uint64_t *ret_last_ns)
 {
 	const struct flow_hot *h = &t->hot[i];
 	const struct flow_cold *c = &t->cold[i];
@@ -72,8 +73,8 @@ static void times_of(const struct flow_table *t, uint32_t i, struct flow_record 
 	for (unsigned d = 0; d < 2; d++)
 		if ((h->pkts[d] > 0 || is_empty) && t->stats[2 * i + d].last_ns > last)
 			last = t->stats[2 * i + d].last_ns;
-	r->last_ns = last;
-	r->first_ns = is_empty ? last : c->first_ns;
+	*ret_last_ns = last;
+	*ret_first_ns = is_empty ? last : c->first_ns;
 }
 
 static void tunnel_of(const struct flow_table *t, const struct flow_cold *c, struct flow_record *r)
@@ -133,7 +134,7 @@ void flow_snapshot(const struct flow_table *t, uint32_t i, struct flow_record *r
 		r->icmp_reply_type = c->icmp_type[s ^ 1];
 		r->icmp_reply_code = c->icmp_code[s ^ 1];
 	}
-	times_of(t, i, r);
+	flow_times(t, i, &r->first_ns, &r->last_ns);
 	tunnel_of(t, c, r);
 	r->syn_ns = flow_expand(c->syn);
 	r->synack_ns = flow_expand(c->synack);
