@@ -144,7 +144,7 @@ void flow_part_end(struct flow_table *t, uint32_t i)
 	u->tcp_flags[0] = u->tcp_flags[1] = 0;
 	u->response_sum_ns = 0;
 	u->response_samples = 0;
-	u->marks &= (uint16_t)~(FLOW_PART_OPEN | FLOW_BOTH_COUNT);
+	u->marks &= (uint16_t) ~(FLOW_PART_OPEN | FLOW_BOTH_COUNT);
 	// The sequence of the first packets is the flow's, not the part's.
 	u->splt_count = 0;
 	h->bits = (uint8_t)((h->bits & ~(3 * FLOW_LOGS)) | FLOW_SPLT_FULL);

@@ -224,7 +224,8 @@ struct flow_query {
 int flow_query_init(struct flow_query *);
 void flow_query_fini(struct flow_query *);
 
-// Looks at no more than budget entries. Returns true when the query is complete: top results sorted,
+// Looks at no more than budget entries, and at fewer where a question reads more of each than the largest
+// flows take, so that a step lasts about as long for any. Returns true when the query is complete: top results sorted,
 // list filled to its limit or at the end of the table (next = UINT32_MAX).
 // Every flow that is active throughout is seen exactly once.
 bool flow_query_step(struct flow_table *, struct flow_query *, unsigned budget);

@@ -21,7 +21,7 @@
 enum {
 	FLOW_BUCKET_SLOTS = 10,
 	FLOW_WHEEL_SLOTS = 512, // of a second each
-	FLOW_TUNNELS = 65536, // numbers of 16 bits
+	FLOW_TUNNELS = 65536,   // numbers of 16 bits
 	FLOW_TUNNEL_BUCKETS = 16384,
 	FLOW_EVICT_REACH = 64, // buckets looked through for a flow to end early
 	FLOW_LOG_PKTS = 3,
@@ -88,14 +88,14 @@ struct flow_hot {             // one line, touched by every packet
 	uint8_t log_header[FLOW_LOG_PKTS];
 	uint8_t log_flags[FLOW_LOG_PKTS];
 	uint8_t log_count;
-	uint8_t state; // enum flow_tcp_state and FLOW_CLOSED_*
-	uint8_t bits;  // enum flow_bit
+	uint8_t state;  // enum flow_tcp_state and FLOW_CLOSED_*
+	uint8_t bits;   // enum flow_bit
 	uint8_t ttl[2]; // of the direction's last packet
 	uint8_t volume; // as in flow_table.volume
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct flow_hot) == 64, "hot is one line");
 
-struct flow_stats { // a direction's figures in this part; valid where FLOW_COUNTS is marked
+struct flow_stats {   // a direction's figures in this part; valid where FLOW_COUNTS is marked
 	double m2[2]; // second and third moments of sizes, whose mean is bytes / pkts, and of
 	float m3[2];  // times between packets
 	double iat_mean;
@@ -140,7 +140,7 @@ struct flow_ends {
 };
 
 struct flow_cold {
-	uint64_t max_ns; // latest time, where a later packet went back
+	uint64_t max_ns;          // latest time, where a later packet went back
 	uint64_t handshake_at_ns; // of the SYN, then of the SYN/ACK
 	uint32_t syn, synack;     // compact
 	uint32_t isn[2];
@@ -230,7 +230,7 @@ struct flow_ref {
 	// As the log takes them.
 	uint16_t size, window;
 	uint8_t header, flags, ttl;
-	uint8_t bits; // to be set in the flow's
+	uint8_t bits;  // to be set in the flow's
 	bool is_plain; // may be logged
 };
 
@@ -306,8 +306,8 @@ static inline bool flow_is_extended(uint64_t word0)
 
 // key.c
 uint64_t flow_key_rehash(const uint64_t word[2]); // the table's hash, of a flow's own words
-bool flow_key_equal_extended(const struct flow_table *, uint32_t index, const struct packet *,
-	const struct ip_layer *);
+bool flow_key_equal_extended(
+	const struct flow_table *, uint32_t index, const struct packet *, const struct ip_layer *);
 uint64_t flow_key_id(const struct flow_capture_state *, const struct flow_config *,
 	const struct packet *, unsigned layer, const uint64_t word[2]);
 
@@ -327,7 +327,10 @@ void flow_part_end(struct flow_table *, uint32_t index);
 
 // record.c
 void flow_snapshot(struct flow_table *, uint32_t index, struct flow_record *);
+void flow_peek(struct flow_table *, uint32_t index, struct flow_record *); // changes nothing
 void flow_write(struct flow_table *, uint32_t index, enum flow_end);
+void flow_times(
+	const struct flow_table *, uint32_t index, uint64_t *ret_first_ns, uint64_t *ret_last_ns);
 void flow_tuple_of(const struct flow_table *, uint32_t index, struct flow_tuple *);
 
 // figures.c

@@ -416,7 +416,8 @@ static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 
 // The usual packet of a flow in the middle of its life: nothing of the flow changes but its figures,
 // and they can wait.
-static inline bool is_usual(const struct flow_table *t, const struct flow_hot *h, const struct flow_ref *r)
+static inline bool is_usual(
+	const struct flow_table *t, const struct flow_hot *h, const struct flow_ref *r)
 {
 	uint64_t now = r->now_ns;
 

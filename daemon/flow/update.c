@@ -121,8 +121,8 @@ static void tcp_close(struct flow_table *t, uint32_t i, uint8_t why, uint64_t no
 }
 
 // Whether the other side's FIN has been acknowledged by this segment.
-static bool acks_fin(const struct flow_turn *u, const struct flow_cold *c, unsigned d,
-	const struct ip_layer *l)
+static bool acks_fin(
+	const struct flow_turn *u, const struct flow_cold *c, unsigned d, const struct ip_layer *l)
 {
 	return (u->marks & FLOW_SEEN_FIN << (d ^ 1)) && (l->tcp.flags & ACK) &&
 	       (int32_t)(l->tcp.ack - c->fin_end[d ^ 1]) >= 0;
@@ -262,8 +262,7 @@ static void first_of_direction(struct flow_table *t, uint32_t i, const struct fl
 	if (!(u->marks & FLOW_BOTH_COUNT) || r->packet->ts_ns < u->first_ns)
 		u->first_ns = r->packet->ts_ns;
 	u->marks |= (uint16_t)(FLOW_COUNTS << d);
-	*s = (struct flow_stats){
-		.last_ns = last_ns, .iat_min = UINT32_MAX, .size_min = UINT16_MAX};
+	*s = (struct flow_stats){.last_ns = last_ns, .iat_min = UINT32_MAX, .size_min = UINT16_MAX};
 	c->ttl_min[d] = c->ttl_max[d] = l->ttl;
 	u->window_min[d] = UINT16_MAX;
 	u->window_max[d] = 0;

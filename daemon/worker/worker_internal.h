@@ -100,7 +100,9 @@ struct worker {
 	unsigned capture_count; // highest index in use + 1
 	struct flow_query *query[WORKER_QUERIES_MAX];
 	void *query_token[WORKER_QUERIES_MAX];
-	unsigned query_count;
+	unsigned query_count, query_turn;
+	int64_t query_credit;    // time that queries may take, cycles
+	uint64_t query_idle_tsc; // as much at a time where no packets come
 	struct worker_flush flush;
 	uint64_t steered_to; // workers with unpublished packets, a bit each
 	unsigned idle_polls;
