@@ -12,6 +12,7 @@
 #include "defrag.h"
 #include "flow.h"
 #include "log.h"
+#include "reassembly.h"
 
 enum { CONFIG_CAPTURES_MAX = 64 };
 
@@ -38,7 +39,11 @@ struct config {
 	uint64_t recent_bytes;
 	struct decode_config decode;
 	struct defrag_config defrag; // limits are for all workers together
-	uint64_t stats_interval_ns;  // 0: never
+	struct {
+		struct reassembly_config reassembly; // bytes are for all workers together
+		uint64_t keep_bytes;                 // of reassembled bytes; 0: none
+	} stream;
+	uint64_t stats_interval_ns; // 0: never
 	// command line only
 	char *events;
 	char *follow_to;

@@ -287,6 +287,48 @@ static const struct config_key defrag_keys[] = {
 	{.name = NULL},
 };
 
+static const struct config_key stream_keys[] = {
+	{.name = "bytes",
+		.kind = CONFIG_BYTES,
+		MEMBER(config, stream.reassembly.bytes),
+		.min = 400 << 10,
+		.max = MIB << 20,
+		.value = 64 * MIB,
+		.about = "Memory for segments that came ahead of their turn, over all workers, of "
+			 "which each has 400 KiB at least. When it is spent, the stream that holds "
+			 "the "
+			 "most gives up what it waits for."},
+	{.name = "depth",
+		.kind = CONFIG_BYTES,
+		MEMBER(config, stream.reassembly.depth_bytes),
+		.zero = "all",
+		.min = 1,
+		.max = UINT64_C(1) << 50,
+		.value = 0,
+		.about =
+			"How many bytes of each direction of a stream are looked into or kept; the "
+			"rest is counted."},
+	{.name = "policy",
+		.kind = CONFIG_CHOICE,
+		MEMBER(config, stream.reassembly.policy),
+		.choices = overlap_choices,
+		.value = REASSEMBLY_FIRST,
+		.about =
+			"Which bytes count where segments that are held overlap with different "
+			"content: those that came first or last, those that BSD, Linux or Windows "
+			"would take, or none of a segment that contradicts an earlier one (drop)."},
+	{.name = "keep",
+		.kind = CONFIG_BYTES,
+		MEMBER(config, stream.keep_bytes),
+		.zero = "none",
+		.min = 64 << 10,
+		.max = MIB << 20,
+		.value = 0,
+		.about = "Memory for the bytes of recent streams, in order as their receivers read "
+			 "them, for pktctl flow ID --follow."},
+	{.name = NULL},
+};
+
 static const struct config_key stats_keys[] = {
 	{.name = "interval",
 		.kind = CONFIG_DURATION,
@@ -378,6 +420,10 @@ const struct config_key config_keys[] = {
 		.kind = CONFIG_SECTION,
 		.keys = defrag_keys,
 		.about = "Reassembly of IP fragments."},
+	{.name = "stream",
+		.kind = CONFIG_SECTION,
+		.keys = stream_keys,
+		.about = "Reassembly of TCP streams."},
 	{.name = "stats",
 		.kind = CONFIG_SECTION,
 		.keys = stats_keys,

@@ -274,6 +274,7 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 		.flow = c->flow,
 		.decode = c->decode,
 		.defrag = c->defrag,
+		.stream = c->stream.reassembly,
 		.record_ring_bytes = 4 << 20,
 		.steer_ring_bytes = 4 << 20,
 	};
@@ -283,6 +284,8 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 	workers.defrag.trackers = (c->defrag.trackers + c->workers - 1) / c->workers;
 	workers.defrag.fragments = (c->defrag.fragments + c->workers - 1) / c->workers;
 	workers.defrag.bytes = c->defrag.bytes / c->workers;
+	workers.stream.bytes = c->stream.reassembly.bytes / c->workers;
+	workers.stream.refuse_bad_checksum = c->decode.verify_checksum;
 	hash_seed_init();
 	r = eal_start(&eal, error, size);
 	if (r < 0)

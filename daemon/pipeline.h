@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way of a packet through the stages, for one worker: capture, decode, steer, flow, export.
+// The way of a packet through the stages, for one worker: capture, decode, defrag, steer, flow,
+// reassembly, export.
 // pipeline.c is the one file that calls every stage, in order; stages do not call each other.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include "decode.h"
 #include "defrag.h"
 #include "flow.h"
+#include "pipeline_streams.h"
 #include "ring.h"
 
 // At most this many anomaly records a second for each event and queue; the rest is only counted.
@@ -64,6 +66,7 @@ struct pipeline {
 	struct defrag *defrag; // NULL: fragments are counted with ports 0
 	const struct flow_config *flow_config;
 	struct flow_table *flows;
+	struct streams *streams; // listens to flows; NULL: TCP is not put together
 	struct ring *records;
 	struct pipeline_steer steer;
 	unsigned worker;
@@ -76,6 +79,9 @@ struct pipeline {
 	bool keeps_all;    // what defrag lets go of belongs to this worker, whatever its hash says
 	bool is_in_defrag; // defrag is being called: it must not be called again from within
 };
+
+// Before a capture's first packet. Returns 0 or -EINVAL, as flow_capture_begin.
+int pipeline_capture_begin(struct pipeline *, uint16_t capture, const struct flow_capture *);
 
 // Receives one burst from a queue and takes it all the way. Returns how many packets came (with those
 // that were filtered); sets q->state. Publishes records and counters.

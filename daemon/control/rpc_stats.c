@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// stats.get, protocols.get, drops.get.
+// stats.get, protocols.get, reassembly.stats, drops.get.
 #include "internal.h"
 
 #include <string.h>
@@ -171,7 +171,7 @@ int rpc_stats_get(struct rpc_call *call, const struct rpc_stats_get_params *p)
 	return 0;
 }
 
-// --- protocols.get, drops.get ---
+// --- protocols.get, reassembly.stats, drops.get ---
 
 int rpc_protocols_get(struct rpc_call *call, const struct rpc_protocols_get_params *p)
 {
@@ -191,6 +191,22 @@ int rpc_protocols_get(struct rpc_call *call, const struct rpc_protocols_get_para
 	json_init(&j);
 	json_object(&j, NULL);
 	stats_protocols(&j, c->config.workers, index, &rates);
+	json_object_end(&j);
+	request_reply(call, &j);
+	json_fini(&j);
+	return 0;
+}
+
+int rpc_reassembly_stats(struct rpc_call *call, const struct rpc_reassembly_stats_params *p)
+{
+	const struct capture_status *capture = NULL;
+	struct json j;
+
+	if (p->capture != NULL && (capture = find_capture(call, p->capture)) == NULL)
+		return 0;
+	json_init(&j);
+	json_object(&j, NULL);
+	stats_reassembly(&j, call->control->config.workers, capture != NULL ? capture->index : -1);
 	json_object_end(&j);
 	request_reply(call, &j);
 	json_fini(&j);

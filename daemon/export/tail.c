@@ -160,8 +160,7 @@ static bool is_whole(const struct ring_msg *m)
 	if (m->type >= RECORD_TYPES || record_table[m->type].size == 0 ||
 		size < record_table[m->type].size)
 		return false;
-	return m->type != RECORD_FLOW || size >= sizeof(*r) ||
-	       size >= offsetof(struct flow_record, splt) + r->splt_count * sizeof(r->splt[0]);
+	return m->type != RECORD_FLOW || size >= sizeof(*r) || size >= flow_record_size(r);
 }
 
 static void capture_done(struct export *e, const struct capture_done_record *r)

@@ -124,11 +124,14 @@ void flow_part_begin(struct flow_table *t, uint32_t i, uint64_t now_ns)
 void flow_finish(struct flow_table *t, uint32_t i, enum flow_end end)
 {
 	struct flow_hot *h = &t->hot[i];
+	bool is_reused = end == FLOW_END_REUSE;
 
 	if ((h->state & FLOW_CLOSED) == FLOW_CLOSED_RST)
 		end = FLOW_END_RST;
 	else if (h->state & FLOW_CLOSED)
 		end = FLOW_END_FIN;
+	if (t->listener.end != NULL && flow_proto_of(h) == 6)
+		t->listener.end(t->listener.ctx, i, is_reused ? FLOW_END_REUSE : end);
 	if (t->turn[i].marks & FLOW_PART_OPEN)
 		flow_write(t, i, end);
 	flow_release(t, i);
@@ -141,6 +144,8 @@ void flow_part_end(struct flow_table *t, uint32_t i)
 	struct flow_turn *u = &t->turn[i];
 
 	flow_write(t, i, FLOW_END_ACTIVE);
+	if (t->listener.part != NULL && flow_proto_of(h) == 6)
+		t->listener.part(t->listener.ctx, i);
 	u->tcp_flags[0] = u->tcp_flags[1] = 0;
 	u->response_sum_ns = 0;
 	u->response_samples = 0;

@@ -214,6 +214,7 @@ struct flow_table {
 	unsigned worker;
 	uint32_t size_largest;   // frame of all
 	uint64_t log_dt_most_ns; // a packet that comes later than this after the last is not logged
+	struct flow_listener listener; // segment NULL: none
 	struct flow_capture_state capture[FLOW_CAPTURES_MAX];
 };
 
@@ -327,7 +328,7 @@ void flow_part_end(struct flow_table *, uint32_t index);
 
 // record.c
 void flow_snapshot(struct flow_table *, uint32_t index, struct flow_record *);
-void flow_peek(struct flow_table *, uint32_t index, struct flow_record *); // changes nothing
+void flow_peek(struct flow_table *, uint32_t index, struct flow_record *); // an active one's
 void flow_write(struct flow_table *, uint32_t index, enum flow_end);
 void flow_times(
 	const struct flow_table *, uint32_t index, uint64_t *ret_first_ns, uint64_t *ret_last_ns);

@@ -159,9 +159,17 @@ void flow_snapshot(struct flow_table *t, uint32_t i, struct flow_record *r)
 	sequence_of(t, i, s, r);
 }
 
+// With what the stage behind knows of it.
+static void describe(struct flow_table *t, uint32_t i, enum flow_end end, struct flow_record *r)
+{
+	r->end = (uint8_t)end;
+	if (t->listener.describe != NULL && r->tuple.proto == 6)
+		t->listener.describe(t->listener.ctx, i, t->hot[i].bits & FLOW_TO_SERVER, r);
+}
+
 // Figures come out in the last digits as the log is taken to them, three packets or four at a time. So
 // that an answer does not depend on who else asked, what asking did is undone.
-void flow_peek(struct flow_table *t, uint32_t i, struct flow_record *r)
+void flow_table_get(struct flow_table *t, uint32_t i, struct flow_record *r)
 {
 	struct flow_hot hot = t->hot[i];
 	struct flow_turn turn = t->turn[i];
@@ -170,12 +178,18 @@ void flow_peek(struct flow_table *t, uint32_t i, struct flow_record *r)
 	flow_snapshot(t, i, r);
 	if (hot.log_count == 0)
 		return;
+	// The sequence beyond turn.splt_count is written again.
 	t->hot[i] = hot;
 	t->turn[i] = turn;
 	t->stats[2 * i] = stats[0];
 	t->stats[2 * i + 1] = stats[1];
 	t->volume[i] = hot.volume;
-	// The sequence beyond turn.splt_count is written again.
+}
+
+void flow_peek(struct flow_table *t, uint32_t i, struct flow_record *r)
+{
+	flow_table_get(t, i, r);
+	describe(t, i, FLOW_END_NONE, r);
 }
 
 void flow_write(struct flow_table *t, uint32_t i, enum flow_end end)
@@ -191,6 +205,7 @@ void flow_write(struct flow_table *t, uint32_t i, enum flow_end end)
 		return;
 	}
 	flow_snapshot(t, i, r);
-	r->end = (uint8_t)end;
+	describe(t, i, end, r);
+	ring_shrink(t->records, flow_record_size(r));
 	counter_add(c->counters, COUNTER_records, 1);
 }

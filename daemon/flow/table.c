@@ -162,6 +162,16 @@ void flow_table_free(struct flow_table *t)
 	free(t);
 }
 
+void flow_table_listen(struct flow_table *t, const struct flow_listener *listener)
+{
+	t->listener = *listener;
+}
+
+uint64_t flow_table_id(const struct flow_table *t, uint32_t index)
+{
+	return flow_id_of(t, index);
+}
+
 unsigned flow_table_active(const struct flow_table *t)
 {
 	return t->active;
@@ -371,7 +381,8 @@ static uint32_t add(struct flow_table *t, const struct flow_ref *r)
 	return 0;
 }
 
-static void create(struct flow_table *t, const struct flow_ref *r)
+// Returns the new flow's index, 0 where no entry could be had.
+static uint32_t create(struct flow_table *t, const struct flow_ref *r)
 {
 	struct flow_capture_state *c = &t->capture[r->packet->capture];
 	uint32_t i;
@@ -380,7 +391,7 @@ static void create(struct flow_table *t, const struct flow_ref *r)
 	i = add(t, r);
 	if (i == 0) {
 		counter_add(c->counters, COUNTER_flow_memcap, 1);
-		return;
+		return 0;
 	}
 	t->active++;
 	c->active++;
@@ -390,10 +401,12 @@ static void create(struct flow_table *t, const struct flow_ref *r)
 	flow_part_begin(t, i, r->packet->now_ns);
 	flow_wheel_insert(t, i, r->packet->now_ns);
 	flow_update(t, i, r);
+	return i;
 }
 
-// A flow that has the packet's key: it may be over, by time or by a new connection.
-static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
+// A flow that has the packet's key: it may be over, by time or by a new connection. Returns the index
+// of the flow that got the packet, as create() does.
+static uint32_t existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 {
 	const struct flow_hot *h = &t->hot[i];
 	uint64_t now = r->packet->now_ns;
@@ -402,16 +415,20 @@ static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 				     (t->config.active_ns != 0 &&
 					     (int32_t)((uint32_t)(now >> 24) - h->part_q) >= 0),
 		    0) &&
-		flow_resolve(t, i, now, true)) {
-		create(t, r);
-		return;
-	}
+		flow_resolve(t, i, now, true))
+		return create(t, r);
 	if (__builtin_expect(flow_is_reused(t, i, r), 0)) {
 		flow_finish(t, i, FLOW_END_REUSE);
-		create(t, r);
-		return;
+		return create(t, r);
 	}
 	flow_update(t, i, r);
+	return i;
+}
+
+static inline bool is_segment(const struct flow_table *t, const struct flow_ref *r)
+{
+	return t->listener.segment != NULL && r->layer->proto == 6 &&
+	       (r->layer->flags & LAYER_L4) != 0;
 }
 
 // The usual packet of a flow in the middle of its life: nothing of the flow changes but its figures,
@@ -527,6 +544,8 @@ static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
 		prefetch(&t->hot[i]);
 		if (flow_is_extended(r->layer->key[0]))
 			prefetch(&t->ends[i]);
+		if (is_segment(t, r))
+			t->listener.soon(t->listener.ctx, i);
 	}
 	for (unsigned k = 0; k < n; k++)
 		if (refs[k].index != 0)
@@ -539,13 +558,15 @@ static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
 		if (__builtin_expect(i == 0 || !is_match(t, i, r), 0))
 			i = find(t, r);
 		if (__builtin_expect(i == 0, 0))
-			create(t, r);
+			i = create(t, r);
 		else if (__builtin_expect(!is_usual(t, &t->hot[i], r), 0))
-			existing(t, i, r);
+			i = existing(t, i, r);
 		else if (t->hot[i].log_count < FLOW_LOG_PKTS)
 			log_packet(&t->hot[i], r);
 		else
 			flow_log_over(t, i, r);
+		if (is_segment(t, r))
+			t->listener.segment(t->listener.ctx, i, r->packet, r->layer);
 	}
 }
 

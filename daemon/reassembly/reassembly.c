@@ -148,17 +148,18 @@ static void end_side(const struct place *at, enum reassembly_end_reason reason)
 	deliver_end(at, reason);
 }
 
-void reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_reason reason)
+bool reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_reason reason,
+	struct reassembly_view *ret)
 {
 	struct reassembly_stream *s;
 	struct place at;
 	uint16_t capture;
 
 	if (stream == 0 || stream > r->config.streams)
-		return;
+		return false;
 	s = &r->stream[stream];
 	if (!(s->side[0].flags & SIDE_USED))
-		return;
+		return false;
 	capture = r->cold[stream].capture;
 	for (unsigned d = 0; d < 2; d++) {
 		place_set(&at, r, stream, d, capture);
@@ -168,12 +169,30 @@ void reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_r
 		COUNT(&at, one_sided, 1);
 	if (reason == REASSEMBLY_END_REUSE)
 		COUNT(&at, reused_tuple, 1);
+	if (ret != NULL)
+		reassembly_get(r, stream, ret);
 	s->side[0].flags = s->side[1].flags = 0;
 	r->capture_streams[capture]--;
 	counter_set(at.counters, COUNTER_tcp_active, r->capture_streams[capture]);
+	return true;
 }
 
 // --- Questions ---
+
+void reassembly_part(struct reassembly *r, uint32_t stream)
+{
+	if (stream == 0 || stream > r->config.streams ||
+		!(r->stream[stream].side[0].flags & SIDE_USED))
+		return;
+	for (unsigned d = 0; d < 2; d++) {
+		const struct reassembly_side *s = &r->stream[stream].side[d];
+		struct side_cold *c = &r->cold[stream].side[d];
+
+		memset(&c->figures, 0, sizeof(c->figures));
+		c->part_segments = s->segments;
+		c->part_offset = s->offset;
+	}
+}
 
 bool reassembly_get(const struct reassembly *r, uint32_t stream, struct reassembly_view *ret)
 {
@@ -189,8 +208,8 @@ bool reassembly_get(const struct reassembly *r, uint32_t stream, struct reassemb
 		struct reassembly_figures *f = &ret->direction[d];
 
 		*f = c->side[d].figures;
-		f->segments = s->segments;
-		f->bytes_delivered = s->offset - f->gap_bytes;
+		f->segments = s->segments - c->side[d].part_segments;
+		f->bytes_delivered = s->offset - c->side[d].part_offset - f->gap_bytes;
 		blocks += c->side[d].blocks;
 		for (uint32_t i = c->side[d].held_head; i != 0; i = r->block[i].next)
 			blocks++;

@@ -67,6 +67,8 @@ struct side_cold {
 	uint32_t held_at;                     // first byte in the first block
 	uint32_t need;
 	uint32_t base;
+	uint32_t part_segments; // of the side, when the part began
+	uint64_t part_offset;
 	uint32_t blocks;       // of pieces
 	uint32_t older, newer; // sides of the same class: 2 * stream + direction, 0 none
 	uint8_t class;         // 0: not listed

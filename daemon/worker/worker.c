@@ -80,7 +80,7 @@ static void capture_begin(struct worker *w, struct capture_run *run)
 	// Nothing of the index's last capture may meet this one: all workers had ended it when control
 	// sent us here, so what they steered for it is in the rings.
 	steer_drain_present(w);
-	error = flow_capture_begin(w->pipeline.flows, (uint16_t)index, &fc);
+	error = pipeline_capture_begin(&w->pipeline, (uint16_t)index, &fc);
 	*c = (struct worker_capture){.run = run, .counters = run->counters[w->index]};
 	if (index >= w->capture_count)
 		w->capture_count = index + 1;

@@ -15,6 +15,7 @@
 #include "defrag.h"
 #include "export.h"
 #include "flow.h"
+#include "reassembly.h"
 
 enum { WORKERS_MAX = 64, CAPTURES_MAX = FLOW_CAPTURES_MAX };
 
@@ -25,9 +26,10 @@ struct workers_config {
 	bool busy;               // poll without sleeping (production); else idle workers sleep
 	struct flow_config flow; // capacity: for each worker
 	struct decode_config decode;
-	struct defrag_config defrag; // limits: for each worker
-	size_t record_ring_bytes;    // each worker to the tail
-	size_t steer_ring_bytes;     // each worker to each other
+	struct defrag_config defrag;     // limits: for each worker
+	struct reassembly_config stream; // bytes: for each worker, 0: TCP is not put together
+	size_t record_ring_bytes;        // each worker to the tail
+	size_t steer_ring_bytes;         // each worker to each other
 };
 
 // Starts the workers on EAL's worker lcores, or as control threads where there are too few lcores.

@@ -116,7 +116,8 @@ static void end_stream(struct reassembly *r, uint32_t stream, uint8_t reason)
 	bool is_known = reassembly_get(r, stream, &v);
 
 	answer = 255;
-	reassembly_end(r, stream, (enum reassembly_end_reason)(reason % REASSEMBLY_END_LIMIT));
+	reassembly_end(
+		r, stream, (enum reassembly_end_reason)(reason % REASSEMBLY_END_LIMIT), NULL);
 	CHECK(!reassembly_get(r, stream, &v));
 	if (is_known)
 		CHECK(!side[stream][0].waits && !side[stream][1].waits);

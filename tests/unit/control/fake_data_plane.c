@@ -370,6 +370,8 @@ static void count(struct counters *c, uint64_t pkts)
 	counter_add(c, COUNTER_dropped_ring_full, pkts / 20);
 	counter_add(c, COUNTER_processed, pkts - pkts / 10 - pkts / 20);
 	counter_add(c, COUNTER_processed_bytes, (pkts - pkts / 10 - pkts / 20) * FRAME_BYTES);
+	counter_add(c, COUNTER_tcp_segments_received, pkts * 45 / 100);
+	counter_add(c, COUNTER_ipv6_fragments, pkts * 3 / 200);
 	c->protocol_pkts[PROTOCOL_ETHERNET] += pkts;
 	c->protocol_bytes[PROTOCOL_ETHERNET] += pkts * FRAME_BYTES;
 	c->protocol_pkts[PROTOCOL_IPV4] += pkts / 2;

@@ -122,7 +122,7 @@ static void pile_up(struct reassembly *r, enum reassembly_policy policy, struct 
 		a.ts_ns++;
 		send_segment(r, &a);
 	}
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	check(owner);
 	assert_int_equal(c->value[COUNTER_tcp_overlap_differing] - before, differing);
 	assert_int_equal(reassembly_bytes_in_use(r), 0);
@@ -187,7 +187,7 @@ static void test_networks(void **state)
 		send_segment(r, &a);
 		assert_int_equal(out_length, 2);
 		assert_int_equal(out[1], d == 0 ? 'N' : 'E');
-		reassembly_end(r, 1, REASSEMBLY_END_EOF);
+		reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	}
 	reassembly_free(r);
 }
