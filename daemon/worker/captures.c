@@ -152,6 +152,18 @@ static void place_queues(struct workers *all, struct capture_run *run)
 	}
 }
 
+// Packets come to the workers that own their flows where each worker has a queue and the port's way to
+// spread them is known. With fewer queues than workers the flows' hashes give work to all.
+static void place_flows(const struct workers *all, struct capture_run *run)
+{
+	const struct capture_spread *spread = capture_spread(run->capture);
+
+	run->has_spread = spread != NULL && run->status.queues == all->config.count;
+	run->spread.spread = spread;
+	for (unsigned q = 0; run->has_spread && q < run->status.queues; q++)
+		run->spread.worker[q] = (uint8_t)run->queue_worker[q];
+}
+
 static int run_allocate(struct workers *all, struct capture_run *run)
 {
 	for (unsigned w = 0; w < all->config.count; w++) {
@@ -206,6 +218,7 @@ static int run_open(struct workers *all, struct capture_run *run,
 	run->status.queues = capture_queues(run->capture);
 	run->status.live = capture_is_live(run->capture);
 	place_queues(all, run);
+	place_flows(all, run);
 	r = run_allocate(all, run);
 	if (r < 0)
 		snprintf(error, size, "no memory for the capture's counters");

@@ -80,6 +80,7 @@ static void capture_begin(struct worker *w, struct capture_run *run)
 	// Nothing of the index's last capture may meet this one: all workers had ended it when control
 	// sent us here, so what they steered for it is in the rings.
 	steer_drain_present(w);
+	w->pipeline.spread[index] = run->has_spread ? &run->spread : NULL;
 	error = pipeline_capture_begin(&w->pipeline, (uint16_t)index, &fc);
 	*c = (struct worker_capture){.run = run, .counters = run->counters[w->index]};
 	if (index >= w->capture_count)
@@ -149,6 +150,7 @@ static void capture_ending_step(struct worker *w, unsigned index)
 	*done = (struct capture_done_record){
 		.capture = (uint16_t)index, .worker = (uint16_t)w->index};
 	ring_publish(w->records);
+	w->pipeline.spread[index] = NULL;
 	c->run = NULL;
 	while (w->capture_count > 0 && w->capture[w->capture_count - 1].run == NULL)
 		w->capture_count--;

@@ -149,6 +149,8 @@ struct capture_run {
 	struct counters *counters[WORKERS_MAX];           // W writes, each its own
 	struct pipeline_queue *queue[CAPTURE_QUEUES_MAX]; // the polling worker's
 	unsigned queue_worker[CAPTURE_QUEUES_MAX];
+	struct pipeline_spread spread;
+	bool has_spread;
 	struct capture_losses losses; // as last read
 	unsigned begun_missing;       // workers that have not begun it yet
 	unsigned end_missing;         // workers that have not ended it yet

@@ -308,6 +308,9 @@ static void write_packets(FILE *to)
 	a.tuple.vlan[0] = 12;
 	eve_anomaly(&j, &a);
 	line_ends(to);
+	a.event = EVENT_tcp_overlap_differing;
+	eve_anomaly(&j, &a);
+	line_ends(to);
 	memset(&a.tuple, 0, sizeof(a.tuple));
 	a.flow_id = a.has_tuple = 0;
 	a.event = EVENT_eth_short;
