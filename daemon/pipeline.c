@@ -299,8 +299,11 @@ static void publish(struct pipeline *pl, struct pipeline_queue *q, const struct 
 	counters_end(c);
 }
 
-int pipeline_capture_begin(struct pipeline *pl, uint16_t capture, const struct flow_capture *begin)
+int pipeline_capture_begin(
+	struct pipeline *pl, uint16_t capture, const struct flow_capture *begin, bool saves)
 {
+	if (pl->copy != NULL)
+		stream_copy_capture_begin(pl->copy, capture, begin, saves);
 	if (pl->streams != NULL)
 		streams_capture_begin(pl->streams, capture, begin->counters);
 	return flow_capture_begin(pl->flows, capture, begin);

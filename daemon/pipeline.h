@@ -13,6 +13,7 @@
 #include "decode.h"
 #include "defrag.h"
 #include "flow.h"
+#include "pipeline_copy.h"
 #include "pipeline_streams.h"
 #include "ring.h"
 #include "spread.h"
@@ -74,7 +75,8 @@ struct pipeline {
 	struct defrag *defrag; // NULL: fragments are counted with ports 0
 	const struct flow_config *flow_config;
 	struct flow_table *flows;
-	struct streams *streams; // listens to flows; NULL: TCP is not put together
+	struct stream_copy *copy; // a consumer of streams
+	struct streams *streams;  // listens to flows; NULL: TCP is not put together
 	struct ring *records;
 	struct pipeline_steer steer;
 	unsigned worker;
@@ -89,8 +91,9 @@ struct pipeline {
 	bool is_in_defrag; // defrag is being called: it must not be called again from within
 };
 
-// Before a capture's first packet. Returns 0 or -EINVAL, as flow_capture_begin.
-int pipeline_capture_begin(struct pipeline *, uint16_t capture, const struct flow_capture *);
+// Before a capture's first packet. saves: its streams go to files. Returns 0 or -EINVAL, as flow_capture_begin.
+int pipeline_capture_begin(
+	struct pipeline *, uint16_t capture, const struct flow_capture *, bool saves);
 
 // Receives one burst from a queue and takes it all the way. Returns how many packets came (with those
 // that were filtered); sets q->state. Publishes records and counters.

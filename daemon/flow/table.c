@@ -172,6 +172,17 @@ uint64_t flow_table_id(const struct flow_table *t, uint32_t index)
 	return flow_id_of(t, index);
 }
 
+uint16_t flow_table_capture(const struct flow_table *t, uint32_t index)
+{
+	return flow_capture_of(&t->hot[index]);
+}
+
+unsigned flow_table_tuple(const struct flow_table *t, uint32_t index, struct flow_tuple *ret)
+{
+	flow_tuple_of(t, index, ret);
+	return t->hot[index].bits & FLOW_TO_SERVER;
+}
+
 unsigned flow_table_active(const struct flow_table *t)
 {
 	return t->active;

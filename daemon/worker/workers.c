@@ -38,6 +38,7 @@ static void worker_free(struct worker *w)
 	if (w == NULL)
 		return;
 	streams_free(w->pipeline.streams);
+	stream_copy_free(w->pipeline.copy);
 	flow_table_free(w->pipeline.flows);
 	defrag_free(w->pipeline.defrag);
 	ring_free(w->records);
@@ -86,7 +87,13 @@ static struct worker *worker_new(struct workers *all, unsigned index)
 	if (w->pipeline.flows == NULL || w->pipeline.defrag == NULL)
 		goto fail;
 	if (config->stream.bytes > 0) {
-		const struct streams_config streams = {.reassembly = config->stream};
+		struct streams_config streams = {.reassembly = config->stream};
+
+		w->pipeline.copy = stream_copy_new(w->pipeline.flows, config->flow.capacity,
+			w->records, config->keeps_streams);
+		if (w->pipeline.copy == NULL)
+			goto fail;
+		streams.consumer[streams.consumer_count++] = stream_copy_consumer(w->pipeline.copy);
 
 		w->pipeline.streams = streams_new(
 			&streams, config->flow.capacity, w->pipeline.flows, w->records);
