@@ -179,7 +179,7 @@ void kept_read(struct kept *k, struct export_stream_query *q)
 	if (k->size == 0)
 		return;
 	pthread_mutex_lock(&k->lock);
-	for (position = chain_of(k, q->flow_id)->oldest; position != 0;
+	for (position = chain_of(k, q->flow_id)->oldest; position != 0 && !q->has_more;
 		position = at(k, position)->next) {
 		const struct piece *p = at(k, position);
 
@@ -191,9 +191,10 @@ void kept_read(struct kept *k, struct export_stream_query *q)
 			(q->direction >= 0 && q->direction != p->direction))
 			continue;
 		q->has_more = q->bytes_used == q->limit || q->count == EXPORT_STREAM_PIECES;
-		if (q->has_more)
-			break;
-		read_piece(q, position, p);
+		if (!q->has_more) {
+			read_piece(q, position, p);
+			q->has_more = q->skip > 0;
+		}
 	}
 	q->is_ended = has_end && !q->has_more;
 	pthread_mutex_unlock(&k->lock);
