@@ -91,6 +91,7 @@ struct worker {
 	struct ring *steer_in[WORKERS_MAX]; // from each other worker
 	unsigned index;
 	unsigned lcore;
+	int node; // of its memory, -1: any
 	int wake_fd;
 	// W only
 	struct pipeline_queue *queue[WORKER_QUEUES_MAX];
