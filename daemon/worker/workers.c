@@ -17,6 +17,7 @@
 #include <rte_lcore.h>
 
 #include "clock.h"
+#include "numa.h"
 
 enum { INBOX_BYTES = 64 * 1024 };
 
@@ -48,19 +49,22 @@ static void worker_free(struct worker *w)
 		ring_free(w->steer_in[i]);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
-	free(w);
+	numa_free(w, sizeof(*w));
 }
 
-static struct worker *worker_new(struct workers *all, unsigned index)
+// What the worker touches first comes from its own node by itself: table, rings, chunks.
+static struct worker *worker_new(struct workers *all, unsigned index, unsigned lcore)
 {
 	const struct workers_config *config = &all->config;
-	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+	int node = lcore < RTE_MAX_LCORE ? (int)rte_lcore_to_socket_id(lcore) : -1;
+	struct worker *w = numa_alloc(sizeof(*w), node);
 
 	if (w == NULL)
 		return NULL;
-	memset(w, 0, sizeof(*w));
 	w->all = all;
 	w->index = index;
+	w->lcore = lcore;
+	w->node = node;
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	w->records = ring_new(config->record_ring_bytes);
 	w->inbox = ring_new(INBOX_BYTES);
@@ -125,8 +129,13 @@ int workers_start(
 		workers_stop(all);
 		return -EMFILE;
 	}
-	for (unsigned i = 0; i < config->count; i++) {
-		all->worker[i] = worker_new(all, i);
+	for (unsigned i = 0; i < config->count; i++, lcore = rte_get_next_lcore(lcore, 1, 0)) {
+		if (lcore >= RTE_MAX_LCORE) {
+			snprintf(error, size, "no lcore for worker %u", i);
+			workers_stop(all);
+			return -EINVAL;
+		}
+		all->worker[i] = worker_new(all, i, lcore);
 		if (all->worker[i] == NULL) {
 			snprintf(error, size,
 				"no memory for worker %u: lower flow.capacity (%u flows a worker) "
@@ -138,15 +147,13 @@ int workers_start(
 		all->records[i] = all->worker[i]->records;
 	}
 	for (unsigned i = 0; i < config->count; i++) {
-		if (lcore >= RTE_MAX_LCORE ||
-			rte_eal_remote_launch(worker_main, all->worker[i], lcore) != 0) {
+		if (rte_eal_remote_launch(worker_main, all->worker[i], all->worker[i]->lcore) !=
+			0) {
 			snprintf(error, size, "no lcore for worker %u", i);
 			workers_stop(all);
 			return -EINVAL;
 		}
-		all->worker[i]->lcore = lcore;
 		all->started++;
-		lcore = rte_get_next_lcore(lcore, 1, 0);
 	}
 	all->tick_ns = clock_monotonic_ns();
 	*ret = all;
