@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "aligned.h"
 #include "clock.h"
+#include "cpu.h"
 #include "config.h"
 #include "control.h"
 #include "eal.h"
@@ -220,7 +222,7 @@ static void print_saved(struct daemon *d, const struct capture_status *s, const 
 
 static void print_capture(struct daemon *d, const struct capture_status *s)
 {
-	struct counters *c = calloc(1, sizeof(*c));
+	struct counters *c = aligned_zalloc(sizeof(*c));
 	struct capture_losses lost;
 	uint64_t malformed = 0;
 
@@ -413,6 +415,12 @@ int main(int argc, char **argv)
 		.started_ns = clock_wall_ns(), .started_monotonic_ns = clock_monotonic_ns()};
 	int status = 0;
 
+	if (cpu_lacks() != NULL) {
+		log_error("this processor has no %s, which this build of pktaid needs (meson's "
+			  "option march)",
+			cpu_lacks());
+		return 1;
+	}
 	if (config_from_command_line(argc, argv, &d.config, &d.config_path, &status) != 0)
 		return status;
 	d.boot_config = d.config;
