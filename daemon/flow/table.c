@@ -101,7 +101,7 @@ struct flow_array {
 	size_t bytes;
 };
 
-enum { FLOW_ARRAYS = 11 };
+enum { FLOW_ARRAYS = 12 };
 
 static void arrays_of(struct flow_table *t, struct flow_array ret[FLOW_ARRAYS])
 {
@@ -111,7 +111,8 @@ static void arrays_of(struct flow_table *t, struct flow_array ret[FLOW_ARRAYS])
 		{(void **)&t->hot, n * sizeof(*t->hot)},
 		{(void **)&t->stats, n * 2 * sizeof(*t->stats)},
 		{(void **)&t->turn, n * sizeof(*t->turn)},
-		{(void **)&t->splt, n * 2 * sizeof(*t->splt)},
+		{(void **)&t->splt_first, n * sizeof(*t->splt_first)},
+		{(void **)&t->splt_second, n * sizeof(*t->splt_second)},
 		{(void **)&t->ends, n * sizeof(*t->ends)},
 		{(void **)&t->cold, n * sizeof(*t->cold)},
 		{(void **)&t->volume, n},
@@ -319,6 +320,11 @@ static bool clear_slot(struct flow_table *t, uint32_t bucket, uint32_t index, ui
 		}
 	}
 	return false;
+}
+
+void flow_prefetch_bucket(const struct flow_table *t, uint32_t index)
+{
+	prefetch(&t->bucket[bucket_first(t, flow_key_rehash(t->hot[index].word))]);
 }
 
 void flow_release(struct flow_table *t, uint32_t index)
@@ -537,8 +543,8 @@ static inline void prefetch_figures(const struct flow_table *t, const struct flo
 	prefetch(&t->stats[2 * i]);
 	prefetch(&t->stats[2 * i + 1]);
 	if (!(h->bits & FLOW_SPLT_FULL)) {
-		prefetch(&t->splt[2 * i]);
-		prefetch(&t->splt[2 * i + 1]);
+		prefetch(&t->splt_first[i]);
+		prefetch(&t->splt_second[i]);
 	}
 }
 
