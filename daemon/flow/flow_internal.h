@@ -30,7 +30,8 @@ enum {
 
 struct flow_bucket {
 	uint16_t signature[FLOW_BUCKET_SLOTS]; // 0: free
-	uint16_t unused[2];
+	uint16_t elsewhere; // flows whose first bucket this is, noted in their second
+	uint16_t unused;
 	uint32_t index[FLOW_BUCKET_SLOTS];
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct flow_bucket) == 64, "a bucket is a cache line");
