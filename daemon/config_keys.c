@@ -212,8 +212,8 @@ static const struct config_key flow_keys[] = {
 		.min = 64 << 10,
 		.max = MIB << 20,
 		.value = 64 * MIB,
-		.about =
-			"Memory for ended flows that pktctl can still show; the oldest make room."},
+		.about = "Memory for ended flows that pktctl can still show; the oldest make room. "
+			 "With --exit-when-done 4MiB at most."},
 	{.name = NULL},
 };
 
