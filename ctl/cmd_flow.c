@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "ctl.h"
+#include "follow.h"
 #include "table.h"
 #include "units.h"
 
@@ -323,8 +324,15 @@ static int print_record(const struct ctl *ctl, const cJSON *record)
 int ctl_flow(struct ctl *ctl, const struct ctl_args *args)
 {
 	struct client_reply reply;
-	int r = client_call(ctl->client, "flows.get", cJSON_Duplicate(args->params, 1), &reply);
+	int r;
 
+	if (args_switch(args, "follow"))
+		return ctl_flow_follow(ctl, args);
+	if (args_local(args, "direction") != NULL) {
+		ctl_error("flow: --direction goes with --follow");
+		return EXIT_USAGE;
+	}
+	r = client_call(ctl->client, "flows.get", cJSON_Duplicate(args->params, 1), &reply);
 	if (r != EXIT_DONE)
 		return r;
 	if (ctl->json)

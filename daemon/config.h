@@ -22,6 +22,12 @@ struct config_capture {
 	char *filter; // NULL: none
 };
 
+// Receivers in this network settle overlaps by this policy.
+struct config_network {
+	char *network; // ADDRESS or ADDRESS/BITS
+	unsigned policy;
+};
+
 struct config {
 	char *socket; // NULL: the default of contract.md
 	struct {
@@ -38,10 +44,14 @@ struct config {
 	struct flow_config flow; // capacity is for all workers together
 	uint64_t recent_bytes;
 	struct decode_config decode;
-	struct defrag_config defrag; // limits are for all workers together
+	struct defrag_config defrag;            // limits are for all workers together
+	struct config_network *defrag_networks; // as read; defrag.network has them as addresses
+	unsigned defrag_network_count;
 	struct {
 		struct reassembly_config reassembly; // bytes are for all workers together
-		uint64_t keep_bytes;                 // of reassembled bytes; 0: none
+		struct config_network *networks;     // as read; reassembly.network has them
+		unsigned network_count;
+		uint64_t keep_bytes; // of reassembled bytes; 0: none
 	} stream;
 	uint64_t stats_interval_ns; // 0: never
 	// command line only

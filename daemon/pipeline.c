@@ -107,10 +107,15 @@ static bool route(struct pipeline *pl, struct packet *p)
 	return true;
 }
 
-static uint8_t owner_of(const struct pipeline *pl, const struct ip_layer *l)
+static uint8_t owner_of(const struct pipeline *pl, const struct packet *p, const struct ip_layer *l)
 {
-	return pl->workers > 1 && !pl->keeps_all ? flow_owner(l->hash, pl->workers)
-	                                         : (uint8_t)pl->worker;
+	const struct pipeline_spread *s;
+
+	if (pl->workers == 1 || pl->keeps_all)
+		return (uint8_t)pl->worker;
+	s = pl->spread[p->capture];
+	return s != NULL ? s->worker[capture_spread_queue(s->spread, l)]
+	                 : flow_owner(l->hash, pl->workers);
 }
 
 static struct packet *extra_packet(struct pipeline *pl)
@@ -131,7 +136,7 @@ static void take_fragment(void *ctx, const struct packet *from)
 	memcpy(p, from, packet_size(from));
 	for (unsigned l = 0; l + 1 < p->layer_count; l++)
 		p->layer[l].owner = LAYER_NOT_COUNTED;
-	p->layer[p->layer_count - 1].owner = owner_of(pl, &p->layer[p->layer_count - 1]);
+	p->layer[p->layer_count - 1].owner = owner_of(pl, p, &p->layer[p->layer_count - 1]);
 	p->flags |= PACKET_DEFRAGGED;
 	pl->lane->extra_count++;
 	route(pl, p);
@@ -175,7 +180,7 @@ static void take_datagram(struct pipeline *pl, struct packet *p, struct packet *
 	flow_key_hash(pl->flow_config, whole, 1);
 	for (unsigned i = 0; i < whole->layer_count; i++)
 		whole->layer[i].owner = i < outer ? LAYER_NOT_COUNTED
-		                                  : owner_of(pl, &whole->layer[i]);
+		                                  : owner_of(pl, whole, &whole->layer[i]);
 	whole->flags |= PACKET_DEFRAGGED;
 	defrag_finish(pl->defrag, &whole->layer[outer], take_fragment, pl);
 	p->layer[outer].owner = LAYER_NOT_COUNTED;
@@ -250,7 +255,7 @@ static uint64_t distribute(
 		if (q->lossless)
 			p->flags |= PACKET_LOSSLESS;
 		for (unsigned l = 0; l < p->layer_count; l++)
-			p->layer[l].owner = owner_of(pl, &p->layer[l]);
+			p->layer[l].owner = owner_of(pl, p, &p->layer[l]);
 		if (__builtin_expect(is_for_defrag(pl, p), 0) &&
 			(q->lossless || p->layer[p->layer_count - 1].owner == pl->worker))
 			defragment(pl, p, q->counters);
@@ -294,8 +299,11 @@ static void publish(struct pipeline *pl, struct pipeline_queue *q, const struct 
 	counters_end(c);
 }
 
-int pipeline_capture_begin(struct pipeline *pl, uint16_t capture, const struct flow_capture *begin)
+int pipeline_capture_begin(
+	struct pipeline *pl, uint16_t capture, const struct flow_capture *begin, bool saves)
 {
+	if (pl->copy != NULL)
+		stream_copy_capture_begin(pl->copy, capture, begin, saves);
 	if (pl->streams != NULL)
 		streams_capture_begin(pl->streams, capture, begin->counters);
 	return flow_capture_begin(pl->flows, capture, begin);

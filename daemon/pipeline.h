@@ -13,8 +13,10 @@
 #include "decode.h"
 #include "defrag.h"
 #include "flow.h"
+#include "pipeline_copy.h"
 #include "pipeline_streams.h"
 #include "ring.h"
+#include "spread.h"
 
 // At most this many anomaly records a second for each event and queue; the rest is only counted.
 enum { PIPELINE_ANOMALIES_PER_S = 10 };
@@ -23,6 +25,13 @@ struct pipeline_sample {
 	uint64_t second;
 	uint32_t written;
 	uint32_t left_out; // since the last one written
+};
+
+// Who owns the flows of a capture whose queues are spread in a known way: the worker to whose queue the
+// port gives them. Every worker has one of its queues. Control's, unchanged while the capture runs.
+struct pipeline_spread {
+	const struct capture_spread *spread;
+	uint8_t worker[CAPTURE_QUEUES_MAX]; // of each queue
 };
 
 // One queue of one capture, polled by one worker. first_ns, last_ns: written by the worker, read by
@@ -66,7 +75,8 @@ struct pipeline {
 	struct defrag *defrag; // NULL: fragments are counted with ports 0
 	const struct flow_config *flow_config;
 	struct flow_table *flows;
-	struct streams *streams; // listens to flows; NULL: TCP is not put together
+	struct stream_copy *copy; // a consumer of streams
+	struct streams *streams;  // listens to flows; NULL: TCP is not put together
 	struct ring *records;
 	struct pipeline_steer steer;
 	unsigned worker;
@@ -75,13 +85,15 @@ struct pipeline {
 	// What a burst collects. Taking in steered packets while waiting for room to steer must not disturb
 	// the burst that waits, so each has its own.
 	struct pipeline_lane lanes[2], *lane;
-	uint64_t steered;  // since the last publishing
+	const struct pipeline_spread *spread[FLOW_CAPTURES_MAX]; // NULL: the flow's hash decides
+	uint64_t steered;                                        // since the last publishing
 	bool keeps_all;    // what defrag lets go of belongs to this worker, whatever its hash says
 	bool is_in_defrag; // defrag is being called: it must not be called again from within
 };
 
-// Before a capture's first packet. Returns 0 or -EINVAL, as flow_capture_begin.
-int pipeline_capture_begin(struct pipeline *, uint16_t capture, const struct flow_capture *);
+// Before a capture's first packet. saves: its streams go to files. Returns 0 or -EINVAL, as flow_capture_begin.
+int pipeline_capture_begin(
+	struct pipeline *, uint16_t capture, const struct flow_capture *, bool saves);
 
 // Receives one burst from a queue and takes it all the way. Returns how many packets came (with those
 // that were filtered); sets q->state. Publishes records and counters.

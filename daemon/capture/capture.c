@@ -58,6 +58,7 @@ int capture_open(const struct capture_source *source, const struct capture_optio
 	c->source = *source;
 	c->index = options->index;
 	c->queues = 1;
+	c->numa_node = -1;
 	atomic_init(&c->reason, "");
 	atomic_init(&c->state_now, CAPTURE_RX_RUNNING);
 	// A bad filter should not cost a device its start where the link type is known before.
@@ -103,6 +104,16 @@ unsigned capture_rx_burst(
 	kept = filter_burst(c->filter, pkts, count);
 	ret->filtered += count - kept;
 	return kept;
+}
+
+const struct capture_spread *capture_spread(const struct capture *c)
+{
+	return c->spread;
+}
+
+int capture_numa_node(const struct capture *c)
+{
+	return c->numa_node;
 }
 
 int capture_wait_fd(const struct capture *c, unsigned queue)

@@ -88,6 +88,14 @@ struct capture_rx {
 unsigned capture_rx_burst(
 	struct capture *, unsigned queue, struct packet *pkts, unsigned n, struct capture_rx *ret);
 
+// How it spreads packets over its queues, or NULL where that is not known. Lives as long as the capture.
+// Thread: any.
+struct capture_spread;
+const struct capture_spread *capture_spread(const struct capture *);
+
+// The NUMA node that its queues are on, or -1.
+int capture_numa_node(const struct capture *);
+
 // A file descriptor that poll() finds readable when the queue may have something, or -1 where only
 // receiving tells. Lives as long as the capture. Thread: any.
 int capture_wait_fd(const struct capture *, unsigned queue);

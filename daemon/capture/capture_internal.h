@@ -41,8 +41,10 @@ struct capture {
 	unsigned queues;
 	char interface[64];
 	const char *time_source;
-	struct filter *filter; // NULL: all packets pass
-	void *state;           // the kind's own
+	int numa_node;                       // -1: none
+	const struct capture_spread *spread; // NULL: not known
+	struct filter *filter;               // NULL: all packets pass
+	void *state;                         // the kind's own
 	_Atomic(const char *) reason;
 	_Atomic int state_now; // live sources: enum capture_state of all queues
 };

@@ -241,6 +241,9 @@ static int port_open(struct capture *c, const struct capture_options *o, char *e
 	rte_eth_stats_get(p->device.port, &p->first);
 	c->state = p;
 	c->link = LINK_ETHERNET;
+	c->numa_node = rte_eth_dev_socket_id(p->device.port);
+	if (p->device.spread.is_known)
+		c->spread = &p->device.spread;
 	c->time_source = p->device.has_clock ? "nic" : "tsc";
 	return 0;
 }

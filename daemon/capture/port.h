@@ -7,6 +7,7 @@
 #include <rte_ethdev.h>
 
 #include "capture_internal.h"
+#include "spread.h"
 
 // A NIC's clock as wall time. It runs at a rate of its own, which is measured over all the time since
 // the start; each sync() anchors it anew, so that an error of the rate never adds up.
@@ -69,6 +70,7 @@ struct port_device {
 	uint64_t timestamp_flag;
 	unsigned if_index; // network interface behind it, 0: none
 	struct rte_mempool *pool;
+	struct capture_spread spread;
 	bool keeps_mbufs;            // the driver does not give all back
 	struct port_sockets sockets; // that the driver will leave open
 };

@@ -161,24 +161,104 @@ static void rss_symmetric(
 	conf->rx_adv_conf.rss_conf.rss_hf = rss_functions(info);
 }
 
-// Spreads the table evenly, also where the driver's default leaves queues out.
-static void rss_table(const struct port_device *d, const struct rte_eth_dev_info *info)
+// Spreads the table evenly, also where the driver's default leaves queues out. What the port reported
+// before it was configured is not asked: mlx5 sizes its table by the number of queues.
+static void rss_table(const struct port_device *d, unsigned entries)
 {
-	struct rte_eth_rss_reta_entry64 table[RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE];
+	struct rte_eth_rss_reta_entry64 table[SPREAD_ENTRIES_MAX / RTE_ETH_RETA_GROUP_SIZE];
 	int r;
 
-	if (info->reta_size == 0 || info->reta_size > RTE_ETH_RSS_RETA_SIZE_512)
+	if (entries == 0 || entries > SPREAD_ENTRIES_MAX)
 		return;
 	memset(table, 0, sizeof(table));
-	for (unsigned i = 0; i < info->reta_size; i++) {
+	for (unsigned i = 0; i < entries; i++) {
 		struct rte_eth_rss_reta_entry64 *e = &table[i / RTE_ETH_RETA_GROUP_SIZE];
 
 		e->mask |= UINT64_C(1) << i % RTE_ETH_RETA_GROUP_SIZE;
 		e->reta[i % RTE_ETH_RETA_GROUP_SIZE] = (uint16_t)(i % d->queues);
 	}
-	r = rte_eth_dev_rss_reta_update(d->port, table, info->reta_size);
+	r = rte_eth_dev_rss_reta_update(d->port, table, (uint16_t)entries);
 	if (r < 0)
 		log_info("device %s keeps its own RSS table: %s", d->name, strerror(-r));
+}
+
+// The table as the port has it now. Returns whether it says, and is of a size that RSS can be computed
+// for.
+static bool read_table(const struct port_device *d, unsigned entries, uint16_t *ret_queue)
+{
+	struct rte_eth_rss_reta_entry64 table[SPREAD_ENTRIES_MAX / RTE_ETH_RETA_GROUP_SIZE];
+
+	if (entries == 0 || entries > SPREAD_ENTRIES_MAX || (entries & (entries - 1)) != 0)
+		return false;
+	memset(table, 0, sizeof(table));
+	for (unsigned i = 0; i < entries; i += RTE_ETH_RETA_GROUP_SIZE)
+		table[i / RTE_ETH_RETA_GROUP_SIZE].mask = UINT64_MAX;
+	if (rte_eth_dev_rss_reta_query(d->port, table, (uint16_t)entries) != 0)
+		return false;
+	for (unsigned i = 0; i < entries; i++) {
+		ret_queue[i] = table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE];
+		if (ret_queue[i] >= d->queues)
+			return false;
+	}
+	return true;
+}
+
+static uint8_t ports_hashed(uint64_t functions)
+{
+	static const struct {
+		uint64_t function;
+		uint8_t bit;
+	} all[] = {
+		{RTE_ETH_RSS_NONFRAG_IPV4_TCP, SPREAD_TCP},
+		{RTE_ETH_RSS_NONFRAG_IPV4_UDP, SPREAD_UDP},
+		{RTE_ETH_RSS_NONFRAG_IPV4_SCTP, SPREAD_SCTP},
+		{RTE_ETH_RSS_NONFRAG_IPV6_TCP, SPREAD_TCP << SPREAD_IPV6},
+		{RTE_ETH_RSS_NONFRAG_IPV6_UDP, SPREAD_UDP << SPREAD_IPV6},
+		{RTE_ETH_RSS_NONFRAG_IPV6_SCTP, SPREAD_SCTP << SPREAD_IPV6},
+	};
+	uint8_t bits = 0;
+
+	for (unsigned i = 0; i < RTE_DIM(all); i++)
+		if (functions & all[i].function)
+			bits |= all[i].bit;
+	return bits;
+}
+
+// Reads back what the port hashes, with which key. A driver that does not tell is taken at its word.
+static bool has_key(
+	const struct port_device *d, const struct rte_eth_rss_conf *want, uint64_t *ret_hf)
+{
+	uint8_t key[RSS_KEY_MAX] = {0};
+	struct rte_eth_rss_conf is = {.rss_key = key, .rss_key_len = want->rss_key_len};
+
+	*ret_hf = want->rss_hf;
+	if (rte_eth_dev_rss_hash_conf_get(d->port, &is) != 0)
+		return true;
+	*ret_hf = is.rss_hf;
+	return is.rss_key == NULL || memcmp(key, want->rss_key, want->rss_key_len) == 0;
+}
+
+// After the start: gives the port its table, and its key once more where it did not take it with the
+// configuration; notes how packets will be spread, as far as the port says that it does as it was told.
+static void rss_settle(struct port_device *d, struct rte_eth_conf *conf)
+{
+	struct rte_eth_rss_conf *want = &conf->rx_adv_conf.rss_conf;
+	uint16_t queue[SPREAD_ENTRIES_MAX];
+	struct rte_eth_dev_info info;
+	uint64_t functions;
+
+	if (rte_eth_dev_info_get(d->port, &info) != 0)
+		return;
+	rss_table(d, info.reta_size);
+	if (!has_key(d, want, &functions) &&
+		(rte_eth_dev_rss_hash_update(d->port, want) != 0 || !has_key(d, want, &functions)))
+		log_info("device %s keeps an RSS key of its own", d->name);
+	else if (read_table(d, info.reta_size, queue))
+		capture_spread_init(&d->spread, ports_hashed(functions), queue, info.reta_size);
+	log_info("device %s: RSS with a key of %u bytes, functions %#llx of %#llx, a table of %u%s",
+		d->name, want->rss_key_len, (unsigned long long)functions,
+		(unsigned long long)info.flow_type_rss_offloads, info.reta_size,
+		d->spread.is_known ? "" : "; packets are passed on to their flows' workers");
 }
 
 static void choose_offloads(struct port_device *d, const struct capture_source *s,
@@ -269,7 +349,7 @@ static int start_with(struct port_device *d, const struct capture_source *s,
 	if (r == 0)
 		r = rte_eth_dev_start(d->port);
 	if (r == 0 && conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS)
-		rss_table(d, &info);
+		rss_settle(d, &conf);
 	else if (r == 0 && d->queues > 1)
 		log_info("device %s has no RSS: whoever sends spreads the packets over its queues",
 			d->name);

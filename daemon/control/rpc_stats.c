@@ -88,6 +88,18 @@ static void write_export_stats(struct writer *w, struct control *c)
 		s.lines_lost, &base[7]);
 	counter(w, "lines_refused", COUNTER_KIND_SUM, "lines",
 		"ready lines not taken because too many waited", s.lines_refused, &base[8]);
+	counter(w, "stream_files", COUNTER_KIND_SUM, "files", "files that streams were saved in",
+		s.stream_files, &base[9]);
+	counter(w, "stream_bytes_saved", COUNTER_KIND_SUM, "bytes",
+		"bytes of streams written to files", s.stream_bytes_saved, &base[10]);
+	counter(w, "stream_bytes_unsaved", COUNTER_KIND_SUM, "bytes",
+		"bytes of streams lost after an error of a file", s.stream_bytes_unsaved,
+		&base[11]);
+	counter(w, "stream_bytes_forgotten", COUNTER_KIND_SUM, "bytes",
+		"bytes of recent streams that had to make room", s.stream_bytes_forgotten,
+		&base[12]);
+	counter(w, "stream_bytes_kept", COUNTER_KIND_GAUGE, "bytes",
+		"bytes of recent streams (stream.keep)", s.stream_bytes_kept, NULL);
 	counter(w, "recent_flows", COUNTER_KIND_GAUGE, "flows", "ended flows in the recent store",
 		s.recent_flows, NULL);
 	counter(w, "recent_bytes", COUNTER_KIND_GAUGE, "bytes", "memory of the recent store",

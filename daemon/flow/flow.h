@@ -248,9 +248,12 @@ unsigned flow_capture_end(struct flow_table *, uint16_t capture, uint64_t now_ns
 	unsigned budget, bool keep);
 
 // Of a flow by its index, for a listener: the record of its current part, without what the listener
-// itself adds; its flow_id alone.
-void flow_table_get(const struct flow_table *, uint32_t index, struct flow_record *ret);
+// itself adds; parts of it alone.
+void flow_table_get(struct flow_table *, uint32_t index, struct flow_record *ret);
 uint64_t flow_table_id(const struct flow_table *, uint32_t index);
+uint16_t flow_table_capture(const struct flow_table *, uint32_t index);
+// Returns the canonical direction (ip_layer.swapped) that is to the server.
+unsigned flow_table_tuple(const struct flow_table *, uint32_t index, struct flow_tuple *ret);
 
 unsigned flow_table_active(const struct flow_table *);
 size_t flow_table_bytes(const struct flow_table *);
@@ -292,7 +295,8 @@ struct flow_query {
 int flow_query_init(struct flow_query *);
 void flow_query_fini(struct flow_query *);
 
-// Looks at no more than budget entries. Returns true when the query is complete: top results sorted,
+// Looks at no more than budget entries, and at fewer where a question reads more of each than the largest
+// flows take, so that a step lasts about as long for any. Returns true when the query is complete: top results sorted,
 // list filled to its limit or at the end of the table (next = UINT32_MAX).
 // Every flow that is active throughout is seen exactly once.
 bool flow_query_step(struct flow_table *, struct flow_query *, unsigned budget);

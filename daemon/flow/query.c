@@ -9,6 +9,9 @@
 
 #include "clock.h"
 #include "flow_internal.h"
+#include "prefetch.h"
+
+enum { STEP_COST = 32 }; // of an entry, where more than its class of bytes is looked at
 
 struct flow_candidate {
 	double value;
@@ -48,40 +51,75 @@ static double throughput(double bytes, double duration_ns)
 	return duration_ns > 0 ? bytes * 8e9 / duration_ns : 0;
 }
 
-double flow_metric_of(const struct flow_record *r, enum flow_metric metric)
+static double metric(
+	enum flow_metric metric, double bytes, double pkts, uint64_t first_ns, uint64_t last_ns)
 {
-	double bytes = (double)(r->direction[0].bytes + r->direction[1].bytes);
-
 	switch (metric) {
 	case FLOW_BY_BYTES:
 		return bytes;
 	case FLOW_BY_PACKETS:
-		return (double)(r->direction[0].pkts + r->direction[1].pkts);
+		return pkts;
 	case FLOW_BY_THROUGHPUT:
-		return throughput(bytes, (double)(r->last_ns - r->first_ns));
+		return throughput(bytes, (double)(last_ns - first_ns));
 	case FLOW_BY_DURATION:
-		return (double)(r->last_ns - r->first_ns);
+		return (double)(last_ns - first_ns);
 	case FLOW_BY_START:
-		return (double)r->first_ns;
+		return (double)first_ns;
 	case FLOW_BY_LAST_SEEN:
-		return (double)r->last_ns;
+		return (double)last_ns;
 	case FLOW_BY_SCORE:
 		return 0;
 	}
 	return 0;
 }
 
-static double metric_at(const struct flow_table *t, uint32_t i, enum flow_metric metric)
+double flow_metric_of(const struct flow_record *r, enum flow_metric by)
+{
+	return metric(by, (double)(r->direction[0].bytes + r->direction[1].bytes),
+		(double)(r->direction[0].pkts + r->direction[1].pkts), r->first_ns, r->last_ns);
+}
+
+static inline bool is_by_time(enum flow_metric by)
+{
+	return by != FLOW_BY_BYTES && by != FLOW_BY_PACKETS && by != FLOW_BY_SCORE;
+}
+
+// With what is still in the log.
+static double metric_at(const struct flow_table *t, uint32_t i, enum flow_metric by)
 {
 	const struct flow_hot *h = &t->hot[i];
-	struct flow_record r;
+	const struct flow_stats *s = &t->stats[2 * i];
+	uint64_t first_ns = 0, last_ns = 0, bytes = 0, pkts = h->log_count;
 
-	if (metric == FLOW_BY_BYTES)
-		return (double)(h->bytes[0] + h->bytes[1]);
-	if (metric == FLOW_BY_PACKETS)
-		return (double)(h->pkts[0] + (uint64_t)h->pkts[1]);
-	flow_snapshot(t, i, &r);
-	return flow_metric_of(&r, metric);
+	for (unsigned k = 0; k < h->log_count; k++)
+		bytes += h->log_size[k];
+	for (unsigned d = 0; d < 2; d++)
+		if (t->turn[i].marks & FLOW_COUNTS << d) {
+			bytes += s[d].bytes;
+			pkts += s[d].pkts;
+		}
+	if (is_by_time(by))
+		flow_times(t, i, &first_ns, &last_ns);
+	return metric(by, (double)bytes, (double)pkts, first_ns, last_ns);
+}
+
+// What a question reads of a flow, beside its hot line; asked for before its turn.
+static inline void prefetch_figures(const struct flow_table *t, uint32_t i, bool by_time)
+{
+	if (i > t->capacity)
+		return;
+	prefetch(&t->turn[i]);
+	prefetch(&t->stats[2 * i]);
+	prefetch(&t->stats[2 * i + 1]);
+	if (by_time)
+		prefetch(&t->cold[i]);
+}
+
+// The same for a question with a filter.
+static inline void prefetch_tuple(const struct flow_table *t, uint32_t i)
+{
+	if (i <= t->capacity)
+		prefetch(&t->ends[i]);
 }
 
 static bool is_wanted(const struct flow_table *t, uint32_t i, const struct flow_query *q)
@@ -152,10 +190,10 @@ static int best_first(const void *a, const void *b)
 
 static bool is_still_there(const struct flow_table *t, const struct flow_candidate *c)
 {
-	return t->hot[c->index].word[0] != 0 && t->cold[c->index].flow_id == c->flow_id;
+	return t->hot[c->index].word[0] != 0 && flow_id_of(t, c->index) == c->flow_id;
 }
 
-static void read_out(const struct flow_table *t, struct flow_query *q)
+static void read_out(struct flow_table *t, struct flow_query *q)
 {
 	struct flow_heap *h = q->heap;
 
@@ -172,38 +210,101 @@ static void read_out(const struct flow_table *t, struct flow_query *q)
 	qsort(h->entry, h->count, sizeof(h->entry[0]), best_first);
 	for (unsigned k = 0; k < h->count; k++)
 		if (is_still_there(t, &h->entry[k]))
-			flow_describe(t, h->entry[k].index, FLOW_END_NONE, &q->results[q->count++]);
+			flow_peek(t, h->entry[k].index, &q->results[q->count++]);
+}
+
+// Whether a flow is good enough to be noted: few are, once the heap is full, and only these are worth
+// a look at the cold part.
+static inline bool heap_wants(
+	const struct flow_heap *h, unsigned limit, const struct flow_candidate *c)
+{
+	return h->count < limit || (limit > 0 && is_worse(&h->entry[0], c));
+}
+
+static void top_offer(const struct flow_table *t, struct flow_query *q, struct flow_candidate *c)
+{
+	if (q->ascending)
+		c->value = -c->value;
+	if (!heap_wants(q->heap, q->limit, c))
+		return;
+	c->flow_id = flow_id_of(t, c->index);
+	heap_offer(q->heap, q->limit, c);
+}
+
+// The usual question: the most bytes of all flows. The classes of bytes, one byte a flow, tell which
+// flows can be among them, and only those are looked at: it runs between bursts, and packets wait
+// meanwhile.
+static bool is_largest_of_all(const struct flow_query *q)
+{
+	return q->kind == FLOW_QUERY_TOP && q->metric == FLOW_BY_BYTES && !q->ascending &&
+	       q->filter == NULL && q->app_proto < 0 && q->capture < 0 && q->limit > 0;
+}
+
+// The lowest class that may hold more than the worst of a full heap, with what is still in the log.
+static uint8_t least_class(const struct flow_table *t, const struct flow_query *q)
+{
+	const struct flow_heap *h = q->heap;
+	double least;
+
+	if (h->count < q->limit)
+		return 1;
+	least = h->entry[0].value - (double)FLOW_LOG_PKTS * t->size_largest;
+	return least > 0 ? flow_volume_class((uint64_t)least) : 1;
+}
+
+static void top_step_largest(const struct flow_table *t, struct flow_query *q, uint32_t to)
+{
+	uint8_t least = least_class(t, q);
+	uint64_t matched = 0;
+
+	for (uint32_t i = q->next; i < to; i++) {
+		uint8_t class = t->volume[i];
+		struct flow_candidate c;
+
+		matched += class != 0;
+		if (__builtin_expect(class < least, 1))
+			continue;
+		c = (struct flow_candidate){.value = metric_at(t, i, q->metric), .index = i};
+		top_offer(t, q, &c);
+		least = least_class(t, q);
+	}
+	q->matched += matched;
+	q->next = to;
 }
 
 static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
 {
+	if (is_largest_of_all(q)) {
+		top_step_largest(t, q, to);
+		return;
+	}
 	for (uint32_t i = q->next; i < to; i++) {
 		struct flow_candidate c = {.index = i};
 
-		__builtin_prefetch(&t->hot[i + 8]);
+		prefetch(&t->hot[i + 16]);
+		prefetch_figures(t, i + 8, is_by_time(q->metric));
+		if (q->filter != NULL)
+			prefetch_tuple(t, i + 8);
 		if (!is_wanted(t, i, q))
 			continue;
 		q->matched++;
 		c.value = metric_at(t, i, q->metric);
-		if (q->ascending)
-			c.value = -c.value;
-		c.flow_id = t->cold[i].flow_id;
-		heap_offer(q->heap, q->limit, &c);
+		top_offer(t, q, &c);
 	}
 	q->next = to;
 }
 
 // Returns true when the page is full.
-static bool list_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
+static bool list_step(struct flow_table *t, struct flow_query *q, uint32_t to)
 {
 	for (uint32_t i = q->next; i < to; i++) {
 		q->next = i + 1;
 		if (!is_wanted(t, i, q))
 			continue;
-		if (q->kind == FLOW_QUERY_GET && t->cold[i].flow_id != q->flow_id)
+		if (q->kind == FLOW_QUERY_GET && flow_id_of(t, i) != q->flow_id)
 			continue;
 		q->matched++;
-		flow_describe(t, i, FLOW_END_NONE, &q->results[q->count++]);
+		flow_peek(t, i, &q->results[q->count++]);
 		if (q->count == q->limit || q->kind == FLOW_QUERY_GET)
 			return true;
 	}
@@ -215,6 +316,8 @@ bool flow_query_step(struct flow_table *t, struct flow_query *q, unsigned budget
 {
 	uint32_t to;
 
+	if (!is_largest_of_all(q))
+		budget = budget / STEP_COST + 1;
 	if (q->next == 0)
 		q->next = 1;
 	if (q->kind != FLOW_QUERY_TOP && q->limit == 0)

@@ -51,6 +51,7 @@ void reassembly_prefetch(const struct reassembly *r, uint32_t stream)
 		return;
 	__builtin_prefetch(&r->stream[stream].side[0], 1);
 	__builtin_prefetch(&r->stream[stream].side[1], 1);
+	__builtin_prefetch(&r->stream[stream].rtt, 1);
 }
 
 // --- Policies ---
@@ -189,6 +190,7 @@ void reassembly_part(struct reassembly *r, uint32_t stream)
 		struct side_cold *c = &r->cold[stream].side[d];
 
 		memset(&c->figures, 0, sizeof(c->figures));
+		memset(&r->stream[stream].rtt[d], 0, sizeof(r->stream[stream].rtt[d]));
 		c->part_segments = s->segments;
 		c->part_offset = s->offset;
 	}
@@ -205,9 +207,14 @@ bool reassembly_get(const struct reassembly *r, uint32_t stream, struct reassemb
 	c = &r->cold[stream];
 	for (unsigned d = 0; d < 2; d++) {
 		const struct reassembly_side *s = &r->stream[stream].side[d];
+		const struct side_rtt *rtt = &r->stream[stream].rtt[d];
 		struct reassembly_figures *f = &ret->direction[d];
 
 		*f = c->side[d].figures;
+		f->rtt_sum_ns = rtt->sum_ns;
+		f->rtt_min_ns = rtt->min_ns;
+		f->rtt_max_ns = rtt->max_ns;
+		f->rtt_samples = rtt->samples;
 		f->segments = s->segments - c->side[d].part_segments;
 		f->bytes_delivered = s->offset - c->side[d].part_offset - f->gap_bytes;
 		blocks += c->side[d].blocks;

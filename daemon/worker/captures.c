@@ -12,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "export.h"
 #include "log.h"
+#include "numa.h"
 
 const char *capture_phase_name(enum capture_phase phase)
 {
@@ -41,9 +43,9 @@ static void run_free(struct capture_run *run)
 		return;
 	capture_close(run->capture);
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		free(run->counters[i]);
+		numa_free(run->counters[i], sizeof(*run->counters[i]));
 	for (unsigned i = 0; i < CAPTURE_QUEUES_MAX; i++)
-		free(run->queue[i]);
+		numa_free(run->queue[i], sizeof(*run->queue[i]));
 	free(run);
 }
 
@@ -131,20 +133,23 @@ static unsigned queues_of(const struct worker *w, const struct workers *all)
 	return n;
 }
 
-// Gives each queue to the worker with the fewest, a worker at most one queue of a capture.
+// Gives each queue to the worker with the fewest, of these to one on the port's own NUMA node; a worker
+// gets at most one queue of a capture.
 static void place_queues(struct workers *all, struct capture_run *run)
 {
+	int node = capture_numa_node(run->capture);
 	uint64_t taken = 0;
 
 	for (unsigned q = 0; q < run->status.queues; q++) {
-		unsigned best = UINT32_MAX, best_queues = UINT32_MAX;
+		unsigned best = UINT32_MAX, best_cost = UINT32_MAX;
 
 		for (unsigned w = 0; w < all->config.count; w++) {
-			unsigned n = queues_of(all->worker[w], all);
+			bool is_far = node >= 0 && all->worker[w]->node != node;
+			unsigned cost = 2 * queues_of(all->worker[w], all) + is_far;
 
-			if ((taken & (UINT64_C(1) << w)) == 0 && n < best_queues) {
+			if ((taken & (UINT64_C(1) << w)) == 0 && cost < best_cost) {
 				best = w;
-				best_queues = n;
+				best_cost = cost;
 			}
 		}
 		taken |= UINT64_C(1) << best;
@@ -152,16 +157,28 @@ static void place_queues(struct workers *all, struct capture_run *run)
 	}
 }
 
+// Packets come to the workers that own their flows where each worker has a queue and the port's way to
+// spread them is known. With fewer queues than workers the flows' hashes give work to all.
+static void place_flows(const struct workers *all, struct capture_run *run)
+{
+	const struct capture_spread *spread = capture_spread(run->capture);
+
+	run->has_spread = spread != NULL && run->status.queues == all->config.count;
+	run->spread.spread = spread;
+	for (unsigned q = 0; run->has_spread && q < run->status.queues; q++)
+		run->spread.worker[q] = (uint8_t)run->queue_worker[q];
+}
+
 static int run_allocate(struct workers *all, struct capture_run *run)
 {
 	for (unsigned w = 0; w < all->config.count; w++) {
-		run->counters[w] = aligned_alloc(64, sizeof(struct counters));
+		run->counters[w] = numa_alloc(sizeof(*run->counters[w]), all->worker[w]->node);
 		if (run->counters[w] == NULL)
 			return -ENOMEM;
-		memset(run->counters[w], 0, sizeof(struct counters));
 	}
 	for (unsigned q = 0; q < run->status.queues; q++) {
-		struct pipeline_queue *queue = calloc(1, sizeof(*queue));
+		struct pipeline_queue *queue = numa_alloc(
+			sizeof(*queue), all->worker[run->queue_worker[q]]->node);
 
 		if (queue == NULL)
 			return -ENOMEM;
@@ -178,7 +195,9 @@ static int run_allocate(struct workers *all, struct capture_run *run)
 	return 0;
 }
 
-static void tell_export(const struct workers *all, const struct capture_run *run)
+// dirfd: of the folder that streams are saved in, -1: they are not. Takes it, unless this fails.
+static int tell_export(
+	const struct workers *all, struct capture_run *run, int dirfd, const char *follow_to)
 {
 	struct export_capture e;
 
@@ -188,6 +207,8 @@ static void tell_export(const struct workers *all, const struct capture_run *run
 	snprintf(e.time_source, sizeof(e.time_source), "%s", capture_time_source(run->capture));
 	export_capture_set(run->status.index, &e);
 	export_capture_reset(all->export, run->status.index);
+	run->saves = dirfd >= 0;
+	return run->saves ? export_follow(all->export, run->status.index, dirfd, follow_to) : 0;
 }
 
 static int run_open(struct workers *all, struct capture_run *run,
@@ -206,6 +227,7 @@ static int run_open(struct workers *all, struct capture_run *run,
 	run->status.queues = capture_queues(run->capture);
 	run->status.live = capture_is_live(run->capture);
 	place_queues(all, run);
+	place_flows(all, run);
 	r = run_allocate(all, run);
 	if (r < 0)
 		snprintf(error, size, "no memory for the capture's counters");
@@ -213,11 +235,11 @@ static int run_open(struct workers *all, struct capture_run *run,
 }
 
 int captures_start(struct workers *all, const char *source_text, const char *name,
-	const char *filter, char *error, size_t size)
+	const char *filter, const char *follow_to, char *error, size_t size)
 {
 	struct capture_source *source = calloc(1, sizeof(*source));
 	struct capture_run *run = calloc(1, sizeof(*run));
-	int index, r = -ENOMEM;
+	int index, dirfd = -1, r = -ENOMEM;
 
 	if (source == NULL || run == NULL) {
 		snprintf(error, size, "no memory for a capture");
@@ -256,11 +278,20 @@ int captures_start(struct workers *all, const char *source_text, const char *nam
 		run->status.filter, sizeof(run->status.filter), "%s", filter != NULL ? filter : "");
 	run->status.phase = CAPTURE_STARTING;
 	run->status.started_ns = run->lost_ns = clock_wall_ns();
+	if (follow_to != NULL && follow_to[0] != '\0') {
+		r = dirfd = export_follow_open(follow_to, error, size);
+		if (r < 0)
+			goto fail;
+	}
 	r = run_open(all, run, source, filter, error, size);
 	if (r < 0)
 		goto fail;
+	r = tell_export(all, run, dirfd, follow_to);
+	if (r < 0) {
+		snprintf(error, size, "no memory to save streams");
+		goto fail;
+	}
 	free(source);
-	tell_export(all, run);
 	all->run[index] = run;
 	all->order[all->run_count++] = (uint16_t)index;
 	run->begun_missing = run->end_missing = all->config.count;
@@ -271,6 +302,8 @@ int captures_start(struct workers *all, const char *source_text, const char *nam
 		run->status.queues == 1 ? "" : "s");
 	return index;
 fail:
+	if (dirfd >= 0)
+		close(dirfd);
 	free(source);
 	run_free(run);
 	return r;

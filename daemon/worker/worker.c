@@ -22,10 +22,12 @@
 #include "record.h"
 
 enum {
-	EXPIRE_BUDGET = 128, // flows looked at after each burst
-	END_BUDGET = 4096,   // flows ended at a time, at the end of a capture
-	QUERY_BUDGET = 8192, // entries looked at after each burst, for each query
-	SPIN_POLLS = 64,     // empty polls before the first sleep
+	EXPIRE_BUDGET = 128,   // flows looked at after each burst
+	END_BUDGET = 4096,     // flows ended at a time, at the end of a capture
+	QUERY_SLICE = 2048,    // entries at a time, see queries_step
+	QUERY_SHARE = 4,       // of the time that packets take, queries take one part in so many
+	QUERY_IDLE_NS = 20000, // at a time, where no packets came
+	SPIN_POLLS = 64,       // empty polls before the first sleep
 	SLEEP_MIN_NS = 20000,
 	SLEEP_MAX_NS = 1000000,
 	SLEEP_WATCHED_NS = 50000000, // all queues can wake us: for clocks and links
@@ -78,7 +80,8 @@ static void capture_begin(struct worker *w, struct capture_run *run)
 	// Nothing of the index's last capture may meet this one: all workers had ended it when control
 	// sent us here, so what they steered for it is in the rings.
 	steer_drain_present(w);
-	error = pipeline_capture_begin(&w->pipeline, (uint16_t)index, &fc);
+	w->pipeline.spread[index] = run->has_spread ? &run->spread : NULL;
+	error = pipeline_capture_begin(&w->pipeline, (uint16_t)index, &fc, run->saves);
 	*c = (struct worker_capture){.run = run, .counters = run->counters[w->index]};
 	if (index >= w->capture_count)
 		w->capture_count = index + 1;
@@ -147,6 +150,7 @@ static void capture_ending_step(struct worker *w, unsigned index)
 	*done = (struct capture_done_record){
 		.capture = (uint16_t)index, .worker = (uint16_t)w->index};
 	ring_publish(w->records);
+	w->pipeline.spread[index] = NULL;
 	c->run = NULL;
 	while (w->capture_count > 0 && w->capture[w->capture_count - 1].run == NULL)
 		w->capture_count--;
@@ -155,17 +159,36 @@ static void capture_ending_step(struct worker *w, unsigned index)
 
 // --- Questions (worker) ---
 
-static void queries_step(struct worker *w)
+// Returns true when the query is answered, and gone.
+static bool query_slice(struct worker *w, unsigned i)
 {
-	for (unsigned i = 0; i < w->query_count;) {
-		if (!flow_query_step(w->pipeline.flows, w->query[i], QUERY_BUDGET)) {
-			i++;
-			continue;
-		}
-		reply(w, REPLY_QUERY, &(struct reply){.token = w->query_token[i]});
-		w->query_count--;
-		w->query[i] = w->query[w->query_count];
-		w->query_token[i] = w->query_token[w->query_count];
+	if (!flow_query_step(w->pipeline.flows, w->query[i], QUERY_SLICE))
+		return false;
+	reply(w, REPLY_QUERY, &(struct reply){.token = w->query_token[i]});
+	w->query_count--;
+	w->query[i] = w->query[w->query_count];
+	w->query_token[i] = w->query_token[w->query_count];
+	return true;
+}
+
+// However many ask, and whatever, packets keep most of the time: queries get a share of what packets
+// took, saved up to whole slices. A slice empties the first caches of what packets need: few larger ones
+// disturb less than many small ones, and yet a source's buffers must hold what comes in meanwhile.
+static void queries_step(struct worker *w, uint64_t begin_tsc, bool has_packets)
+{
+	uint64_t now = rte_rdtsc(), before;
+	int64_t most = (int64_t)w->query_idle_tsc;
+
+	w->query_credit += has_packets ? (int64_t)(now - begin_tsc) / QUERY_SHARE : most;
+	if (w->query_credit > most)
+		w->query_credit = most;
+	while (w->query_count > 0 && w->query_credit > 0) {
+		if (w->query_turn >= w->query_count)
+			w->query_turn = 0;
+		w->query_turn += !query_slice(w, w->query_turn);
+		before = now;
+		now = rte_rdtsc();
+		w->query_credit -= (int64_t)(now - before);
 	}
 }
 
@@ -398,7 +421,7 @@ static void worker_loop(struct worker *w)
 			steer_publish(w);
 		worked |= captures_step(w, clock_wall_ns());
 		if (w->query_count > 0)
-			queries_step(w);
+			queries_step(w, begin, n > 0);
 		if (w->flush.active)
 			flush_step(w, clock_wall_ns());
 		tell_control(w);
@@ -420,6 +443,7 @@ int worker_main(void *arg)
 {
 	struct worker *w = arg;
 
+	w->query_idle_tsc = rte_get_tsc_hz() * QUERY_IDLE_NS / NSEC_PER_S;
 	atomic_store_explicit(&w->cpu, sched_getcpu(), memory_order_relaxed);
 	worker_loop(w);
 	atomic_store_explicit(&w->has_quit, true, memory_order_release);

@@ -91,6 +91,7 @@ struct worker {
 	struct ring *steer_in[WORKERS_MAX]; // from each other worker
 	unsigned index;
 	unsigned lcore;
+	int node; // of its memory, -1: any
 	int wake_fd;
 	// W only
 	struct pipeline_queue *queue[WORKER_QUEUES_MAX];
@@ -100,7 +101,9 @@ struct worker {
 	unsigned capture_count; // highest index in use + 1
 	struct flow_query *query[WORKER_QUERIES_MAX];
 	void *query_token[WORKER_QUERIES_MAX];
-	unsigned query_count;
+	unsigned query_count, query_turn;
+	int64_t query_credit;    // time that queries may take, cycles
+	uint64_t query_idle_tsc; // as much at a time where no packets come
 	struct worker_flush flush;
 	uint64_t steered_to; // workers with unpublished packets, a bit each
 	unsigned idle_polls;
@@ -147,9 +150,12 @@ struct capture_run {
 	struct counters *counters[WORKERS_MAX];           // W writes, each its own
 	struct pipeline_queue *queue[CAPTURE_QUEUES_MAX]; // the polling worker's
 	unsigned queue_worker[CAPTURE_QUEUES_MAX];
+	struct pipeline_spread spread;
+	bool has_spread;
 	struct capture_losses losses; // as last read
 	unsigned begun_missing;       // workers that have not begun it yet
 	unsigned end_missing;         // workers that have not ended it yet
+	bool saves;                   // its streams, to files
 	bool failed;                  // a queue failed
 	bool stop_asked;              // by a user
 	bool stopping;                // queues have been told

@@ -17,6 +17,7 @@
 #include <rte_lcore.h>
 
 #include "clock.h"
+#include "numa.h"
 
 enum { INBOX_BYTES = 64 * 1024 };
 
@@ -38,6 +39,7 @@ static void worker_free(struct worker *w)
 	if (w == NULL)
 		return;
 	streams_free(w->pipeline.streams);
+	stream_copy_free(w->pipeline.copy);
 	flow_table_free(w->pipeline.flows);
 	defrag_free(w->pipeline.defrag);
 	ring_free(w->records);
@@ -47,19 +49,22 @@ static void worker_free(struct worker *w)
 		ring_free(w->steer_in[i]);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
-	free(w);
+	numa_free(w, sizeof(*w));
 }
 
-static struct worker *worker_new(struct workers *all, unsigned index)
+// What the worker touches first comes from its own node by itself: table, rings, chunks.
+static struct worker *worker_new(struct workers *all, unsigned index, unsigned lcore)
 {
 	const struct workers_config *config = &all->config;
-	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+	int node = lcore < RTE_MAX_LCORE ? (int)rte_lcore_to_socket_id(lcore) : -1;
+	struct worker *w = numa_alloc(sizeof(*w), node);
 
 	if (w == NULL)
 		return NULL;
-	memset(w, 0, sizeof(*w));
 	w->all = all;
 	w->index = index;
+	w->lcore = lcore;
+	w->node = node;
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	w->records = ring_new(config->record_ring_bytes);
 	w->inbox = ring_new(INBOX_BYTES);
@@ -86,7 +91,13 @@ static struct worker *worker_new(struct workers *all, unsigned index)
 	if (w->pipeline.flows == NULL || w->pipeline.defrag == NULL)
 		goto fail;
 	if (config->stream.bytes > 0) {
-		const struct streams_config streams = {.reassembly = config->stream};
+		struct streams_config streams = {.reassembly = config->stream};
+
+		w->pipeline.copy = stream_copy_new(w->pipeline.flows, config->flow.capacity,
+			w->records, config->keeps_streams);
+		if (w->pipeline.copy == NULL)
+			goto fail;
+		streams.consumer[streams.consumer_count++] = stream_copy_consumer(w->pipeline.copy);
 
 		w->pipeline.streams = streams_new(
 			&streams, config->flow.capacity, w->pipeline.flows, w->records);
@@ -118,8 +129,13 @@ int workers_start(
 		workers_stop(all);
 		return -EMFILE;
 	}
-	for (unsigned i = 0; i < config->count; i++) {
-		all->worker[i] = worker_new(all, i);
+	for (unsigned i = 0; i < config->count; i++, lcore = rte_get_next_lcore(lcore, 1, 0)) {
+		if (lcore >= RTE_MAX_LCORE) {
+			snprintf(error, size, "no lcore for worker %u", i);
+			workers_stop(all);
+			return -EINVAL;
+		}
+		all->worker[i] = worker_new(all, i, lcore);
 		if (all->worker[i] == NULL) {
 			snprintf(error, size,
 				"no memory for worker %u: lower flow.capacity (%u flows a worker) "
@@ -131,15 +147,13 @@ int workers_start(
 		all->records[i] = all->worker[i]->records;
 	}
 	for (unsigned i = 0; i < config->count; i++) {
-		if (lcore >= RTE_MAX_LCORE ||
-			rte_eal_remote_launch(worker_main, all->worker[i], lcore) != 0) {
+		if (rte_eal_remote_launch(worker_main, all->worker[i], all->worker[i]->lcore) !=
+			0) {
 			snprintf(error, size, "no lcore for worker %u", i);
 			workers_stop(all);
 			return -EINVAL;
 		}
-		all->worker[i]->lcore = lcore;
 		all->started++;
-		lcore = rte_get_next_lcore(lcore, 1, 0);
 	}
 	all->tick_ns = clock_monotonic_ns();
 	*ret = all;

@@ -5,6 +5,9 @@
 //   mktrace http  FILE FLOWS [SEED]   HTTP/1.1 over TCP: handshake, request, response, FIN
 //   mktrace tls   FILE FLOWS [SEED]   TLS 1.3 looks: ClientHello with SNI, records of random bytes
 //   mktrace mix   FILE FLOWS [SEED]   both, DNS and ICMP too, 15% IPv6, losses, repeats, reordering
+//   mktrace steady FILE FLOWS [SEED]  60-byte frames of flows that neither begin nor end: one of each,
+//                                     then three times as many of random ones
+//   mktrace flood FILE FLOWS [SEED]   60-byte SYNs, each of a flow of its own
 //
 // Flows overlap: a thousand are under way at a time, and a random one of them has the next packet.
 #include <errno.h>
@@ -149,7 +152,8 @@ static void send_tcp(struct writer *w, struct conversation *c, bool back, unsign
 	f[at + 12] = 0x50;
 	f[at + 13] = (uint8_t)flags;
 	put16(f + at + 14, 64240);
-	memcpy(f + at + 20, payload, size);
+	if (size > 0)
+		memcpy(f + at + 20, payload, size);
 	c->seq[back] += size + !!(flags & 3);
 	total = at + 20 + size;
 	if (total < 60) {
@@ -381,16 +385,81 @@ static bool step(struct writer *w, struct conversation *c)
 	return false;
 }
 
+// A packet of one of many flows that are all there at once.
+static void send_steady(struct writer *w, uint32_t number, bool back)
+{
+	struct conversation c = {
+		.client = 0x0a000000 | number,
+		.server = 0xc6120000 | (uint32_t)(number * 2654435761u >> 15),
+		.client_port = (uint16_t)(1024 + number * 40503u % 60000),
+		.server_port = 443,
+	};
+	uint8_t b[8] = {0};
+
+	send_tcp(w, &c, back, 16, b, 6);
+}
+
+static void write_steady(struct writer *w, uint32_t flows)
+{
+	for (uint32_t i = 0; i < flows; i++)
+		send_steady(w, i, false);
+	for (uint32_t i = 0; i < 3 * flows; i++)
+		send_steady(w, below(w, flows), rnd(w) & 1);
+}
+
+static void write_flood(struct writer *w, uint32_t flows)
+{
+	for (uint32_t i = 0; i < flows; i++) {
+		struct conversation c = {
+			.client = (uint32_t)rnd(w),
+			.server = 0xc6120001,
+			.client_port = (uint16_t)(1024 + below(w, 60000)),
+			.server_port = 443,
+		};
+
+		send_tcp(w, &c, false, 2, NULL, 0);
+	}
+}
+
+// Conversations, a thousand under way at a time.
+static void write_conversations(struct writer *w, const char *trace, uint32_t flows)
+{
+	static struct conversation active[ACTIVE];
+	uint32_t begun = 0, live = 0;
+
+	while (live < ACTIVE && begun < flows)
+		begin(w, &active[live++], trace, begun++);
+	while (live > 0) {
+		unsigned i = below(w, live);
+
+		if (step(w, &active[i]))
+			continue;
+		if (begun < flows)
+			begin(w, &active[i], trace, begun++);
+		else
+			active[i] = active[--live];
+	}
+}
+
+static bool is_known(const char *trace)
+{
+	static const char *const all[] = {"small", "http", "tls", "mix", "steady", "flood"};
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(all[i], trace) == 0)
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	static const uint32_t head[6] = {0xa1b23c4d, 2 | 4 << 16, 0, 0, 262144, 1};
-	static struct conversation active[ACTIVE];
 	struct writer w = {.ns = UINT64_C(1767600000000000000)};
-	uint32_t flows, begun = 0, live = 0;
+	uint32_t flows;
 
-	if (argc < 4 || (strcmp(argv[1], "small") != 0 && strcmp(argv[1], "http") != 0 &&
-				strcmp(argv[1], "tls") != 0 && strcmp(argv[1], "mix") != 0)) {
-		fprintf(stderr, "usage: mktrace small|http|tls|mix FILE FLOWS [SEED]\n");
+	if (argc < 4 || !is_known(argv[1])) {
+		fprintf(stderr,
+			"usage: mktrace small|http|tls|mix|steady|flood FILE FLOWS [SEED]\n");
 		return 2;
 	}
 	flows = (uint32_t)strtoul(argv[3], NULL, 10);
@@ -401,18 +470,12 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	fwrite(head, sizeof(head), 1, w.file);
-	while (live < ACTIVE && begun < flows)
-		begin(&w, &active[live++], argv[1], begun++);
-	while (live > 0) {
-		unsigned i = below(&w, live);
-
-		if (step(&w, &active[i]))
-			continue;
-		if (begun < flows)
-			begin(&w, &active[i], argv[1], begun++);
-		else
-			active[i] = active[--live];
-	}
+	if (strcmp(argv[1], "steady") == 0)
+		write_steady(&w, flows);
+	else if (strcmp(argv[1], "flood") == 0)
+		write_flood(&w, flows);
+	else
+		write_conversations(&w, argv[1], flows);
 	if (w.held_size > 0)
 		write_frame(&w, w.held, w.held_size);
 	if (fclose(w.file) != 0) {

@@ -412,7 +412,7 @@ static void capture_fill(struct workers *w, struct fake_capture *c)
 }
 
 int captures_start(struct workers *w, const char *source, const char *name, const char *filter,
-	char *error, size_t size)
+	const char *follow_to, char *error, size_t size)
 {
 	bool live = strncmp(source, "pcap:", 5) != 0;
 	struct export_capture known = {.time_source = "file"};
@@ -427,6 +427,13 @@ int captures_start(struct workers *w, const char *source, const char *name, cons
 
 		snprintf(error, size, "%s: %s", source + 5, strerror(errno));
 		return rc;
+	}
+	if (follow_to != NULL) {
+		int fd = export_follow_open(follow_to, error, size);
+
+		if (fd < 0)
+			return fd;
+		close(fd);
 	}
 	if (capture_named(w, name) != NULL) {
 		snprintf(error, size, "a capture is named '%s' already", name);

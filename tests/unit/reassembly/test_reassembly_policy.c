@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every overlap policy against its definition, byte by byte: random segments with random contents pile
-// up behind a missing byte, which then comes.
+// up behind a missing byte, which then comes, alone or in a segment that overlaps them as well.
 #include "segments.h"
 
 enum { ROOM = 96, PILE = 12, ROUNDS = 20000 };
@@ -109,8 +109,8 @@ static void pile_up(struct reassembly *r, enum reassembly_policy policy, struct 
 	for (unsigned i = 0; i <= count; i++) {
 		uint32_t from = 1 + rnd(ROOM - 1), n = 1 + rnd(ROOM - from);
 
-		if (i == count) // the missing byte, alone
-			from = 0, n = 1;
+		if (i == count) // the missing byte, alone or with more behind it
+			from = 0, n = rnd(2) ? 1 : 1 + rnd(ROOM);
 		range[i][0] = from;
 		range[i][1] = from + n;
 		for (uint32_t k = 0; k < n; k++)
