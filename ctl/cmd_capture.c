@@ -94,29 +94,29 @@ struct wait {
 	double first_progress;
 };
 
-// "pcap:trace.pcap" means a file here, not where the daemon runs. Returns 0 or an exit code.
-static int make_absolute(cJSON *params)
+// Files and folders are meant here, not where the daemon runs. Returns 0 or an exit code.
+static int make_absolute(cJSON *params, const char *name, const char *prefix)
 {
-	const cJSON *source = member(params, "source");
+	const cJSON *value = member(params, name);
+	size_t n = strlen(prefix);
 	char *cwd, *path = NULL;
-	int n;
+	int size;
 
-	if (!cJSON_IsString(source) || strncmp(source->valuestring, "pcap:", 5) != 0 ||
-		source->valuestring[5] == '/' || source->valuestring[5] == '\0')
+	if (!cJSON_IsString(value) || strncmp(value->valuestring, prefix, n) != 0 ||
+		value->valuestring[n] == '/' || value->valuestring[n] == '\0')
 		return EXIT_DONE;
 	cwd = get_current_dir_name();
 	if (cwd == NULL) {
-		ctl_error("capture start: the current folder has no name; give the file's whole "
-			  "path");
+		ctl_error("capture start: the current folder has no name; give whole paths");
 		return EXIT_USAGE;
 	}
-	n = asprintf(&path, "pcap:%s/%s", cwd, source->valuestring + 5);
+	size = asprintf(&path, "%s%s/%s", prefix, cwd, value->valuestring + n);
 	free(cwd);
-	if (n < 0) {
+	if (size < 0) {
 		ctl_error("out of memory");
 		return EXIT_ANSWERED_ERROR;
 	}
-	cJSON_ReplaceItemInObjectCaseSensitive(params, "source", cJSON_CreateString(path));
+	cJSON_ReplaceItemInObjectCaseSensitive(params, name, cJSON_CreateString(path));
 	free(path);
 	return EXIT_DONE;
 }
@@ -158,6 +158,26 @@ static void wait_show(struct wait *w, const cJSON *capture)
 	fflush(stderr);
 }
 
+// What has become of the streams that were to be saved. Returns an exit code.
+static int wait_saved(const struct wait *w, const cJSON *capture)
+{
+	const cJSON *saved = member(capture, "streams_saved");
+	double lost = member_number(saved, "bytes_lost");
+	char a[UNITS_MAX], b[UNITS_MAX];
+
+	if (!cJSON_IsObject(saved))
+		return EXIT_DONE;
+	if (!w->ctl->json)
+		printf("%s of TCP streams in %s files\n",
+			units_bytes(member_number(saved, "bytes"), a),
+			units_count(member_number(saved, "files"), b));
+	if (lost == 0)
+		return EXIT_DONE;
+	ctl_error("capture %s: %s of TCP streams could not be saved: %s", w->name,
+		units_bytes(lost, a), member_text(saved, "error", "the capture was too fast"));
+	return EXIT_ANSWERED_ERROR;
+}
+
 static int wait_end(const struct wait *w, const struct client_reply *reply, const cJSON *capture)
 {
 	const char *state = member_text(capture, "state", "stopped"),
@@ -174,7 +194,7 @@ static int wait_end(const struct wait *w, const struct client_reply *reply, cons
 	}
 	if (w->ctl->json) {
 		printf("%s\n", reply->text);
-		return EXIT_DONE;
+		return wait_saved(w, capture);
 	}
 	if (time_parse(member_text(capture, "started", ""), &from) == 0 &&
 		time_parse(member_text(capture, "ended", ""), &to) == 0 && to > from)
@@ -186,7 +206,7 @@ static int wait_end(const struct wait *w, const struct client_reply *reply, cons
 	if (member_number(capture, "dropped") > 0)
 		printf(", %.0f dropped", member_number(capture, "dropped"));
 	putchar('\n');
-	return EXIT_DONE;
+	return wait_saved(w, capture);
 }
 
 static int wait_interrupted(const struct wait *w)
@@ -254,8 +274,10 @@ int ctl_capture_start(struct ctl *ctl, const struct ctl_args *args)
 	bool wait = args_switch(args, "wait");
 	struct client_reply reply;
 	const char *name;
-	int r = make_absolute(args->params);
+	int r = make_absolute(args->params, "source", "pcap:");
 
+	if (r == EXIT_DONE)
+		r = make_absolute(args->params, "follow_to", "");
 	if (r != EXIT_DONE)
 		return r;
 	r = client_call(ctl->client, "capture.start", cJSON_Duplicate(args->params, 1), &reply);

@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "ctl.h"
+#include "follow.h"
 #include "table.h"
 #include "units.h"
 
@@ -218,9 +219,90 @@ static void print_rest(const struct shown *shown, const cJSON *object, const cha
 	}
 }
 
-static void print_record(const cJSON *record)
+// --- The stream, both directions side by side ---
+
+static const struct {
+	const char *name, *label;
+} stream_labels[] = {
+	{"segments", "Segments"},
+	{"bytes_delivered", "Bytes delivered"},
+	{"duplicate", "Duplicate"},
+	{"out_of_order", "Out of order"},
+	{"retransmitted", "Retransmitted"},
+	{"spurious", "Though acknowledged"},
+	{"overlap", "Overlapping"},
+	{"overlap_differing", "Overlapping, other bytes"},
+	{"gaps", "Gaps"},
+	{"gap_bytes", "Bytes missing"},
+	{"keep_alive", "Keep-alive"},
+	{"zero_window", "Zero window"},
+	{"zero_window_probe", "Probe of a zero window"},
+	{"before_base", "From before the first seen"},
+	{"out_of_window", "Beyond the window"},
+	{"refused", "Refused"},
+};
+
+static const struct {
+	const char *name, *label;
+} rtt_labels[] = {
+	{"min_ns", "Round trip, shortest"},
+	{"mean_ns", "Round trip, mean"},
+	{"max_ns", "Round trip, longest"},
+	{"samples", "Round trips measured"},
+};
+
+static void show_cell(struct shown *shown, struct table *t, const cJSON *v, enum unit unit)
+{
+	char text[256] = "-";
+
+	if (v != NULL) {
+		scalar_text(v, unit, text, sizeof(text));
+		if (shown->count < SHOWN_MAX)
+			shown->items[shown->count++] = v;
+	}
+	table_cell(t, text);
+}
+
+static int print_stream(const struct ctl *ctl, struct shown *shown, const cJSON *stream)
+{
+	static const char *const columns[] = {"Stream", ">To server", ">To client", NULL};
+	const cJSON *rtt[2] = {member(stream, "rtt_toserver"), member(stream, "rtt_toclient")};
+	struct table *t;
+	char name[64];
+
+	if (stream == NULL)
+		return EXIT_DONE;
+	t = table_new(ctl->color, columns);
+	for (size_t i = 0; i < sizeof(stream_labels) / sizeof(stream_labels[0]); i++) {
+		snprintf(name, sizeof(name), "%s_toserver", stream_labels[i].name);
+		if (member(stream, name) == NULL)
+			continue;
+		table_row(t);
+		table_cell(t, stream_labels[i].label);
+		show_cell(shown, t, member(stream, name), UNIT_NONE);
+		snprintf(name, sizeof(name), "%s_toclient", stream_labels[i].name);
+		show_cell(shown, t, member(stream, name), UNIT_NONE);
+	}
+	for (size_t i = 0; i < sizeof(rtt_labels) / sizeof(rtt_labels[0]); i++) {
+		const char *n = rtt_labels[i].name;
+		enum unit unit = strcmp(n, "samples") == 0 ? UNIT_NONE : UNIT_NS;
+
+		if (rtt[0] == NULL && rtt[1] == NULL)
+			break;
+		table_row(t);
+		table_cell(t, rtt_labels[i].label);
+		show_cell(shown, t, member(rtt[0], n), unit);
+		show_cell(shown, t, member(rtt[1], n), unit);
+	}
+	putchar('\n');
+	return table_print(t, stdout);
+}
+
+static int print_record(const struct ctl *ctl, const cJSON *record)
 {
 	struct shown shown = {.count = 0};
+	const cJSON *stream = member(member(record, "pktai"), "stream");
+	int r;
 
 	print_head(record);
 	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
@@ -232,20 +314,31 @@ static void print_record(const cJSON *record)
 		if (labels[i].unit != UNIT_HIDDEN && !cJSON_IsNull(v))
 			leaf_line(labels[i].label, v, labels[i].unit);
 	}
+	r = print_stream(ctl, &shown, stream);
+	if (stream != NULL)
+		putchar('\n');
 	print_rest(&shown, record, "");
+	return r;
 }
 
 int ctl_flow(struct ctl *ctl, const struct ctl_args *args)
 {
 	struct client_reply reply;
-	int r = client_call(ctl->client, "flows.get", cJSON_Duplicate(args->params, 1), &reply);
+	int r;
 
+	if (args_switch(args, "follow"))
+		return ctl_flow_follow(ctl, args);
+	if (args_local(args, "direction") != NULL) {
+		ctl_error("flow: --direction goes with --follow");
+		return EXIT_USAGE;
+	}
+	r = client_call(ctl->client, "flows.get", cJSON_Duplicate(args->params, 1), &reply);
 	if (r != EXIT_DONE)
 		return r;
 	if (ctl->json)
 		printf("%s\n", reply.text);
 	else
-		print_record(member(reply.result, "flow"));
+		r = print_record(ctl, member(reply.result, "flow"));
 	client_reply_free(&reply);
-	return EXIT_DONE;
+	return r;
 }

@@ -13,6 +13,11 @@
 
 enum { FILE_MAX_BYTES = 1 << 20 };
 
+static unsigned list_count(const struct config_key *list, const void *base)
+{
+	return *(const unsigned *)((const char *)base + list->count_offset);
+}
+
 static void free_members(const struct config_key *keys, void *base)
 {
 	for (const struct config_key *k = keys; k->name != NULL; k++) {
@@ -23,7 +28,7 @@ static void free_members(const struct config_key *keys, void *base)
 		} else if (k->kind == CONFIG_TEXT) {
 			free(*at);
 		} else if (k->kind == CONFIG_LIST) {
-			unsigned n = *(const unsigned *)((const char *)base + k->count_offset);
+			unsigned n = list_count(k, base);
 
 			for (unsigned i = 0; i < n; i++)
 				free_members(k->keys, *at + (size_t)i * k->entry_size);
@@ -118,6 +123,8 @@ static int load_into(struct config *c, const char *path, struct config_errors *e
 	rc = config_check(text, size, errors);
 	if (rc == 0)
 		rc = config_parse(text, size, c, errors);
+	if (rc == 0)
+		config_networks_resolve(c);
 	if (rc == -ENOMEM)
 		config_error(errors, 0, 0, NULL, NULL, "out of memory");
 	free(text);
@@ -178,11 +185,37 @@ struct restart_keys {
 	unsigned count;
 };
 
+static bool list_equal(const struct config_key *list, const void *a, const void *b);
+
+static bool value_equal(const struct config_key *k, const void *a, const void *b)
+{
+	const void *x = config_key_at(k, a), *y = config_key_at(k, b);
+
+	if (k->kind == CONFIG_LIST)
+		return list_equal(k, a, b);
+	return k->kind == CONFIG_TEXT ? text_equal(*(char *const *)x, *(char *const *)y)
+	                              : memcmp(x, y, k->width) == 0;
+}
+
+static bool list_equal(const struct config_key *list, const void *a, const void *b)
+{
+	const char *x = *(char *const *)config_key_at(list, a);
+	const char *y = *(char *const *)config_key_at(list, b);
+	unsigned n = list_count(list, a);
+
+	if (n != list_count(list, b))
+		return false;
+	for (; n > 0; n--, x += list->entry_size, y += list->entry_size)
+		for (const struct config_key *k = list->keys; k->name != NULL; k++)
+			if (!value_equal(k, x, y))
+				return false;
+	return true;
+}
+
 static void compare(const struct config_key *keys, const char *prefix, const void *old,
 	const void *new, struct restart_keys *r)
 {
 	for (const struct config_key *k = keys; k->name != NULL; k++) {
-		const void *a = config_key_at(k, old), *b = config_key_at(k, new);
 		char path[128];
 
 		snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] == '\0' ? "" : ".",
@@ -191,10 +224,7 @@ static void compare(const struct config_key *keys, const char *prefix, const voi
 			compare(k->keys, path, old, new, r);
 			continue;
 		}
-		if (k->live || k->kind == CONFIG_LIST)
-			continue;
-		if (k->kind == CONFIG_TEXT ? text_equal(*(char *const *)a, *(char *const *)b)
-					   : memcmp(a, b, k->width) == 0)
+		if (k->live || value_equal(k, old, new))
 			continue;
 		if (r->used < r->size)
 			r->used += (size_t)snprintf(r->text + r->used, r->size - r->used, "%s%s",

@@ -12,6 +12,7 @@
 #include "defrag.h"
 #include "flow.h"
 #include "log.h"
+#include "reassembly.h"
 
 enum { CONFIG_CAPTURES_MAX = 64 };
 
@@ -19,6 +20,12 @@ struct config_capture {
 	char *name; // NULL: made from the source
 	char *source;
 	char *filter; // NULL: none
+};
+
+// Receivers in this network settle overlaps by this policy.
+struct config_network {
+	char *network; // ADDRESS or ADDRESS/BITS
+	unsigned policy;
 };
 
 struct config {
@@ -37,8 +44,16 @@ struct config {
 	struct flow_config flow; // capacity is for all workers together
 	uint64_t recent_bytes;
 	struct decode_config decode;
-	struct defrag_config defrag; // limits are for all workers together
-	uint64_t stats_interval_ns;  // 0: never
+	struct defrag_config defrag;            // limits are for all workers together
+	struct config_network *defrag_networks; // as read; defrag.network has them as addresses
+	unsigned defrag_network_count;
+	struct {
+		struct reassembly_config reassembly; // bytes are for all workers together
+		struct config_network *networks;     // as read; reassembly.network has them
+		unsigned network_count;
+		uint64_t keep_bytes; // of reassembled bytes; 0: none
+	} stream;
+	uint64_t stats_interval_ns; // 0: never
 	// command line only
 	char *events;
 	char *follow_to;

@@ -68,11 +68,11 @@ static void template_key(FILE *f, const struct config_key *key, unsigned depth)
 			snprintf(note, sizeof(note), "- %s: %s", k->name, k->about);
 			write_wrapped(f, prefix, note, 92);
 		}
-		fprintf(f, "%s:\n", key->name);
+		fprintf(f, "%*s%s:\n", (int)(4 * depth), "", key->name);
 		for (const char *line = key->example; *line != '\0'; line += *line == '\n') {
 			size_t n = strcspn(line, "\n");
 
-			fprintf(f, "#%.*s\n", (int)n, line);
+			fprintf(f, "#%*s%.*s\n", (int)(4 * depth), "", (int)n, line);
 			line += n;
 		}
 		return;

@@ -78,6 +78,13 @@ static int check_source(const char *text, char *error, size_t size)
 	return capture_source_parse(text, &source, error, size) == 0 ? 0 : -EINVAL;
 }
 
+static int check_network(const char *text, char *error, size_t size)
+{
+	uint8_t address[16], version, prefix_bits;
+
+	return config_network_parse(text, address, &version, &prefix_bits, error, size);
+}
+
 static const struct config_key group_keys[] = {
 	{.name = "read",
 		.kind = CONFIG_TEXT,
@@ -231,6 +238,27 @@ static const struct config_key decode_keys[] = {
 	{.name = NULL},
 };
 
+static const struct config_key network_keys[] = {
+	{.name = "network",
+		.kind = CONFIG_TEXT,
+		MEMBER(config_network, network),
+		.required = true,
+		.unique = true,
+		.min = 1,
+		.max = 63,
+		.check = check_network,
+		.accepted = "an address such as 192.0.2.1 or a network such as 10.0.0.0/8 or "
+			    "2001:db8::/32",
+		.about = "The receivers that are meant."},
+	{.name = "policy",
+		.kind = CONFIG_CHOICE,
+		MEMBER(config_network, policy),
+		.required = true,
+		.choices = overlap_choices,
+		.about = "Their policy."},
+	{.name = NULL},
+};
+
 static const struct config_key defrag_policy_keys[] = {
 	{.name = "ipv4",
 		.kind = CONFIG_CHOICE,
@@ -247,6 +275,16 @@ static const struct config_key defrag_policy_keys[] = {
 		.choices = overlap_choices,
 		.value = DEFRAG_DROP,
 		.about = "The same for IPv6; RFC 5722 says drop."},
+	{.name = "networks",
+		.kind = CONFIG_LIST,
+		MEMBER(config, defrag_networks),
+		.count_offset = offsetof(struct config, defrag_network_count),
+		.entry_size = sizeof(struct config_network),
+		.keys = network_keys,
+		.max = DEFRAG_NETWORKS_MAX,
+		.example = "  - network: 10.0.0.0/8\n    policy: linux\n",
+		.about = "Receivers that settle overlaps otherwise. The first network that the "
+			 "destination is in decides."},
 	{.name = NULL},
 };
 
@@ -284,6 +322,59 @@ static const struct config_key defrag_keys[] = {
 		.kind = CONFIG_SECTION,
 		.keys = defrag_policy_keys,
 		.about = "Overlapping fragments."},
+	{.name = NULL},
+};
+
+static const struct config_key stream_keys[] = {
+	{.name = "bytes",
+		.kind = CONFIG_BYTES,
+		MEMBER(config, stream.reassembly.bytes),
+		.min = 400 << 10,
+		.max = MIB << 20,
+		.value = 64 * MIB,
+		.about = "Memory for segments that came ahead of their turn, over all workers, of "
+			 "which each has 400 KiB at least. When it is spent, the stream that holds "
+			 "the "
+			 "most gives up what it waits for."},
+	{.name = "depth",
+		.kind = CONFIG_BYTES,
+		MEMBER(config, stream.reassembly.depth_bytes),
+		.zero = "all",
+		.min = 1,
+		.max = UINT64_C(1) << 50,
+		.value = 0,
+		.about =
+			"How many bytes of each direction of a stream are looked into or kept; the "
+			"rest is counted."},
+	{.name = "policy",
+		.kind = CONFIG_CHOICE,
+		MEMBER(config, stream.reassembly.policy),
+		.choices = overlap_choices,
+		.value = REASSEMBLY_FIRST,
+		.about =
+			"Which bytes count where segments that are held overlap with different "
+			"content: those that came first or last, those that BSD, Linux or Windows "
+			"would take, or none of a segment that contradicts an earlier one (drop)."},
+	{.name = "networks",
+		.kind = CONFIG_LIST,
+		MEMBER(config, stream.networks),
+		.count_offset = offsetof(struct config, stream.network_count),
+		.entry_size = sizeof(struct config_network),
+		.keys = network_keys,
+		.max = REASSEMBLY_NETWORKS_MAX,
+		.example = "  - network: 10.0.0.0/8\n    policy: linux\n",
+		.about =
+			"Receivers whose policy is another. The first network that the destination "
+			"is in decides."},
+	{.name = "keep",
+		.kind = CONFIG_BYTES,
+		MEMBER(config, stream.keep_bytes),
+		.zero = "none",
+		.min = 64 << 10,
+		.max = MIB << 20,
+		.value = 0,
+		.about = "Memory for the bytes of recent streams, in order as their receivers read "
+			 "them, for pktctl flow ID --follow."},
 	{.name = NULL},
 };
 
@@ -378,6 +469,10 @@ const struct config_key config_keys[] = {
 		.kind = CONFIG_SECTION,
 		.keys = defrag_keys,
 		.about = "Reassembly of IP fragments."},
+	{.name = "stream",
+		.kind = CONFIG_SECTION,
+		.keys = stream_keys,
+		.about = "Reassembly of TCP streams."},
 	{.name = "stats",
 		.kind = CONFIG_SECTION,
 		.keys = stats_keys,
@@ -404,6 +499,10 @@ const struct config_option config_options[] = {
 		"file are then not started."},
 	{"events", OPTION_EVENTS, "FILE", NULL,
 		"Write all events as EVE JSON lines to this file; - is standard output."},
+	{"follow-to", OPTION_FOLLOW, "DIR", NULL,
+		"Save every TCP stream of the captures that start with the daemon in this folder, "
+		"one file "
+		"for each direction that carries bytes."},
 	{"exit-when-done", OPTION_EXIT_WHEN_DONE, NULL, NULL,
 		"Exit when all captures have ended. Needs --capture."},
 	{"log-level", OPTION_KEY, "LEVEL", "log",

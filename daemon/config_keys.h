@@ -45,6 +45,13 @@ struct config_key {
 
 extern const struct config_key config_keys[];
 
+// Reads ADDRESS or ADDRESS/BITS, IPv4 or IPv6. Returns 0, or -EINVAL with what is wrong in error.
+int config_network_parse(const char *text, uint8_t ret_address[16], uint8_t *ret_version,
+	uint8_t *ret_prefix_bits, char *error, size_t size);
+
+// Fills in what stages want of the lists of networks. They have been checked.
+void config_networks_resolve(struct config *);
+
 // A key by its path ("flow.timeouts.udp"); lists are entered by their name. NULL: there is none.
 const struct config_key *config_key_find(const char *path);
 
@@ -102,6 +109,7 @@ enum config_option_kind {
 	OPTION_LIST, // one more entry of a list
 	OPTION_CONFIG,
 	OPTION_EVENTS,
+	OPTION_FOLLOW,
 	OPTION_EXIT_WHEN_DONE,
 	OPTION_NO_HUGE,
 	OPTION_CHECK,

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { OPTIONS_MAX = 32, LONG_OPTION = 1000 };
@@ -106,6 +107,7 @@ static int preview(const struct command_line *l, struct preview *p)
 		case OPTION_KEY:
 		case OPTION_LIST:
 		case OPTION_EVENTS:
+		case OPTION_FOLLOW:
 		case OPTION_EXIT_WHEN_DONE:
 		case OPTION_NO_HUGE:
 			break;
@@ -174,6 +176,25 @@ static int set_string(char **at, const char *text)
 	return 0;
 }
 
+static int set_folder(const struct command_line *l, struct config *c, const char *path)
+{
+	struct stat st;
+	int rc = 0;
+
+	if (stat(path, &st) < 0)
+		rc = errno;
+	else if (!S_ISDIR(st.st_mode))
+		rc = ENOTDIR;
+	else if (access(path, W_OK | X_OK) < 0)
+		rc = errno;
+	if (rc != 0) {
+		config_error(l->errors, 0, 0, "--follow-to",
+			"a folder that exists and can be written to", "%s: %s", path, strerror(rc));
+		return -EINVAL;
+	}
+	return set_string(&c->follow_to, path);
+}
+
 static int copy_strings(char **from, int count, char ***ret, int *ret_count)
 {
 	char **copy = calloc((size_t)count + 1, sizeof(*copy));
@@ -203,6 +224,8 @@ static int apply_option(const struct command_line *l, const struct config_option
 		return add_capture(l, c, optarg, first_capture);
 	case OPTION_EVENTS:
 		return set_string(&c->events, optarg);
+	case OPTION_FOLLOW:
+		return set_folder(l, c, optarg);
 	case OPTION_EXIT_WHEN_DONE:
 		c->exit_when_done = true;
 		break;

@@ -47,7 +47,8 @@ struct daemon {
 static void start_capture(struct daemon *d, const struct config_capture *c)
 {
 	char error[ERROR_MAX];
-	int r = captures_start(d->workers, c->source, c->name, c->filter, error, sizeof(error));
+	int r = captures_start(d->workers, c->source, c->name, c->filter, d->boot_config->follow_to,
+		error, sizeof(error));
 
 	if (r >= 0)
 		return;
@@ -199,6 +200,26 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
 // --- Batch ---
 
+// What saving its streams came to.
+static void print_saved(struct daemon *d, const struct capture_status *s, const struct counters *c)
+{
+	uint64_t too_fast = c->value[COUNTER_stream_bytes_lost];
+	struct export_follow_status f;
+
+	export_follow_status(d->export, s->index, &f);
+	if (!f.is_on)
+		return;
+	fprintf(stderr, "%s: %llu bytes of TCP streams in %llu files", s->source,
+		(unsigned long long)f.bytes, (unsigned long long)f.files);
+	if (f.bytes_lost + too_fast > 0)
+		fprintf(stderr, "; %llu bytes could not be saved: %s",
+			(unsigned long long)(f.bytes_lost + too_fast),
+			f.error != 0 ? strerror(f.error) : "the capture was too fast");
+	fputc('\n', stderr);
+	if (f.error != 0 || too_fast > 0)
+		d->exit_status = 2;
+}
+
 static void print_capture(struct daemon *d, const struct capture_status *s)
 {
 	struct counters *c = aligned_zalloc(sizeof(*c));
@@ -224,6 +245,7 @@ static void print_capture(struct daemon *d, const struct capture_status *s)
 				     c->value[COUNTER_dropped_ring_full] +
 				     c->value[COUNTER_dropped_shutdown] + lost.missed +
 				     lost.errors + lost.no_mbuf + lost.kernel));
+	print_saved(d, s, c);
 	free(c);
 }
 
@@ -276,6 +298,7 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 		.flow = c->flow,
 		.decode = c->decode,
 		.defrag = c->defrag,
+		.stream = c->stream.reassembly,
 		.record_ring_bytes = 4 << 20,
 		.steer_ring_bytes = 4 << 20,
 	};
@@ -285,6 +308,9 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 	workers.defrag.trackers = (c->defrag.trackers + c->workers - 1) / c->workers;
 	workers.defrag.fragments = (c->defrag.fragments + c->workers - 1) / c->workers;
 	workers.defrag.bytes = c->defrag.bytes / c->workers;
+	workers.keeps_streams = c->stream.keep_bytes > 0;
+	workers.stream.bytes = c->stream.reassembly.bytes / c->workers;
+	workers.stream.refuse_bad_checksum = c->decode.verify_checksum;
 	hash_seed_init();
 	r = eal_start(&eal, error, size);
 	if (r < 0)
@@ -297,6 +323,7 @@ static int start_export(struct daemon *d, char *error, size_t size)
 	struct export_config export = {
 		.events_path = d->config->events,
 		.recent_bytes = d->config->recent_bytes,
+		.keep_bytes = d->config->stream.keep_bytes,
 		.workers = workers_count(d->workers),
 		.records = workers_records(d->workers),
 	};

@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One burst through all stages: receive, stamp with the capture's clock, decode, hash, tally, write
-// anomaly and ARP records, steer to owners, update flows, release, publish. Runs on a worker; no
+// One burst through all stages: receive, stamp with the capture's clock, decode, hash, steer to owners,
+// update flows and their streams, note events, tally, release, publish. Runs on a worker; no
 // lock, no allocation, no system call, no log. What a burst counts is published once, at its end, in
 // one piece, so that received = processed + filtered + dropped holds whenever somebody reads.
-#include "pipeline.h"
-
 #include <string.h>
 
-#include "cursor.h"
 #include "events.h"
-#include "export.h"
+#include "pipeline_internal.h"
 #include "protocols.h"
-#include "record.h"
-
-// What one burst adds to the counters.
-struct tally {
-	uint64_t seen; // protocols with a count
-	uint64_t pkts[PROTOCOL_COUNT];
-	uint64_t bytes[PROTOCOL_COUNT];
-	uint64_t processed, processed_bytes;
-	uint64_t records, records_lost, sampled_out;
-};
 
 static void tally_mask(struct tally *t, uint64_t mask, uint64_t pkts, uint64_t bytes)
 {
@@ -72,100 +59,6 @@ static void stamp(struct pipeline_queue *q, struct packet *pkts, unsigned n)
 	if (q->first_ns == 0)
 		__atomic_store_n(&q->first_ns, pkts[0].ts_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&q->last_ns, q->clock.now_ns, __ATOMIC_RELAXED);
-}
-
-static void write_anomaly(struct pipeline *pl, struct pipeline_queue *q, const struct packet *p,
-	enum event_id event, struct tally *t)
-{
-	struct pipeline_sample *s = &q->sample[event];
-	uint64_t second = p->now_ns / NSEC_PER_S;
-	struct anomaly_record *r;
-
-	if (second != s->second) {
-		s->second = second;
-		s->written = 0;
-	}
-	if (s->written >= PIPELINE_ANOMALIES_PER_S) {
-		s->left_out++;
-		t->sampled_out++;
-		return;
-	}
-	r = record_reserve(pl->records, RECORD_ANOMALY, sizeof(*r), q->lossless);
-	if (r == NULL) {
-		t->records_lost++;
-		return;
-	}
-	memset(r, 0, sizeof(*r));
-	r->ts_ns = p->ts_ns;
-	r->pcap_cnt = p->seq;
-	r->capture = q->index;
-	r->event = (uint8_t)event;
-	r->wirelen = p->wirelen;
-	r->repeated = s->left_out;
-	if (p->layer_count > 0) {
-		const struct ip_layer *l = &p->layer[p->layer_count - 1];
-
-		r->has_tuple = 1;
-		memcpy(r->tuple.src, l->src, 16);
-		memcpy(r->tuple.dst, l->dst, 16);
-		r->tuple.src_port = l->src_port;
-		r->tuple.dst_port = l->dst_port;
-		r->tuple.version = l->version;
-		r->tuple.proto = l->proto;
-		r->tuple.tunnel_type = l->tunnel_type;
-	}
-	r->tuple.vlan_count = p->vlan_count;
-	memcpy(r->tuple.vlan, p->vlan, sizeof(p->vlan));
-	s->written++;
-	s->left_out = 0;
-	t->records++;
-}
-
-static void write_arp(
-	struct pipeline *pl, struct pipeline_queue *q, const struct packet *p, struct tally *t)
-{
-	const uint8_t *a = p->data + p->arp_off;
-	struct arp_record *r;
-
-	// Only Ethernet and IPv4 (RFC 826) have a record of this shape; others are counted.
-	if (p->arp_off + 28 > p->caplen || a[4] != 6 || a[5] != 4)
-		return;
-	r = record_reserve(pl->records, RECORD_ARP, sizeof(*r), q->lossless);
-	if (r == NULL) {
-		t->records_lost++;
-		return;
-	}
-	memset(r, 0, sizeof(*r));
-	r->ts_ns = p->ts_ns;
-	r->pcap_cnt = p->seq;
-	r->capture = q->index;
-	r->hw_type = load_be16(a);
-	r->proto_type = load_be16(a + 2);
-	r->opcode = load_be16(a + 6);
-	memcpy(r->src_mac, a + 8, 6);
-	memcpy(r->src_ip, a + 14, 4);
-	memcpy(r->dest_mac, a + 18, 6);
-	memcpy(r->dest_ip, a + 24, 4);
-	r->vlan_count = p->vlan_count;
-	memcpy(r->vlan, p->vlan, sizeof(p->vlan));
-	t->records++;
-}
-
-static void note_events(struct pipeline *pl, struct pipeline_queue *q, struct packet *pkts,
-	unsigned n, uint64_t lost, struct tally *t)
-{
-	for (unsigned i = 0; i < n; i++) {
-		struct packet *p = &pkts[i];
-
-		if (__builtin_expect((p->event_count | p->arp_off) == 0, 1) || (lost >> i & 1))
-			continue;
-		for (unsigned e = 0; e < p->event_count; e++) {
-			counter_event(q->counters, p->events[e]);
-			write_anomaly(pl, q, p, p->events[e], t);
-		}
-		if (p->arp_off != 0)
-			write_arp(pl, q, p, t);
-	}
 }
 
 // Flows of what has been collected so far; after this, extra packets may be written anew.
@@ -406,6 +299,16 @@ static void publish(struct pipeline *pl, struct pipeline_queue *q, const struct 
 	counters_end(c);
 }
 
+int pipeline_capture_begin(
+	struct pipeline *pl, uint16_t capture, const struct flow_capture *begin, bool saves)
+{
+	if (pl->copy != NULL)
+		stream_copy_capture_begin(pl->copy, capture, begin, saves);
+	if (pl->streams != NULL)
+		streams_capture_begin(pl->streams, capture, begin->counters);
+	return flow_capture_begin(pl->flows, capture, begin);
+}
+
 unsigned pipeline_poll(struct pipeline *pl, struct pipeline_queue *q)
 {
 	struct packet *release[PACKET_BURST];
@@ -429,7 +332,7 @@ unsigned pipeline_poll(struct pipeline *pl, struct pipeline_queue *q)
 		flow_key_hash(pl->flow_config, pkts, n);
 		lost = distribute(pl, q, pkts, n);
 		flush_local(pl);
-		note_events(pl, q, pkts, n, lost, &t);
+		pipeline_note_events(pl, q, pkts, n, lost, &t);
 		tally_packets(&t, pkts, n, lost);
 		for (unsigned i = 0; i < n; i++)
 			release[i] = &pkts[i];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way of a packet through the stages, for one worker: capture, decode, steer, flow, export.
+// The way of a packet through the stages, for one worker: capture, decode, defrag, steer, flow,
+// reassembly, export.
 // pipeline.c is the one file that calls every stage, in order; stages do not call each other.
 #pragma once
 
@@ -12,6 +13,8 @@
 #include "decode.h"
 #include "defrag.h"
 #include "flow.h"
+#include "pipeline_copy.h"
+#include "pipeline_streams.h"
 #include "ring.h"
 #include "spread.h"
 
@@ -72,6 +75,8 @@ struct pipeline {
 	struct defrag *defrag; // NULL: fragments are counted with ports 0
 	const struct flow_config *flow_config;
 	struct flow_table *flows;
+	struct stream_copy *copy; // a consumer of streams
+	struct streams *streams;  // listens to flows; NULL: TCP is not put together
 	struct ring *records;
 	struct pipeline_steer steer;
 	unsigned worker;
@@ -85,6 +90,10 @@ struct pipeline {
 	bool keeps_all;    // what defrag lets go of belongs to this worker, whatever its hash says
 	bool is_in_defrag; // defrag is being called: it must not be called again from within
 };
+
+// Before a capture's first packet. saves: its streams go to files. Returns 0 or -EINVAL, as flow_capture_begin.
+int pipeline_capture_begin(
+	struct pipeline *, uint16_t capture, const struct flow_capture *, bool saves);
 
 // Receives one burst from a queue and takes it all the way. Returns how many packets came (with those
 // that were filtered); sets q->state. Publishes records and counters.

@@ -105,6 +105,7 @@ struct ip_layer {
 	uint64_t
 		tunnel_hash; // identity of the whole tunnel path, 0 outside tunnels (set with hash)
 	uint64_t hash;       // of the canonical key (set by flow_key_hash)
+	uint64_t key[2];     // the key as the flow table compares it (set with hash)
 };
 
 struct packet {

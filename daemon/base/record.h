@@ -15,6 +15,7 @@ enum record_type {
 	RECORD_ANOMALY,      // struct anomaly_record (export.h)
 	RECORD_ARP,          // struct arp_record (export.h)
 	RECORD_CAPTURE_DONE, // struct capture_done_record (export.h): last record of a capture
+	RECORD_STREAM,       // struct stream_record (export.h)
 };
 
 // Reserves a record. wait: for lossless captures, until there is room (the reader never waits for a

@@ -149,7 +149,7 @@ struct control {
 	struct sample *sample[2];
 	struct sample *baseline; // what stats.get subtracts
 	uint64_t count_baseline[CONTROL_COUNTER_COUNT];
-	uint64_t export_baseline[9];
+	uint64_t export_baseline[13];
 	struct capture_status *captures; // room for a list of them
 	struct event *second;
 	struct event *stats_event;

@@ -23,7 +23,8 @@ int rpc_capture_start(struct rpc_call *call, const struct rpc_capture_start_para
 		request_fail(call, RPC_INVALID_PARAMS, "source: %s", error);
 		return 0;
 	}
-	index = captures_start(workers, p->source, p->name, p->filter, error, sizeof(error));
+	index = captures_start(
+		workers, p->source, p->name, p->filter, p->follow_to, error, sizeof(error));
 	if (index < 0) {
 		request_fail(call,
 			index == -EEXIST   ? RPC_EXISTS
@@ -71,8 +72,28 @@ static double progress_of(const struct capture_status *s)
 	return s->bytes_read < s->bytes_total ? (double)s->bytes_read / (double)s->bytes_total : 1;
 }
 
-static void write_capture(struct json *j, struct workers *workers, const struct capture_status *s)
+static void write_saved(
+	struct json *j, const struct control *c, uint16_t capture, const struct counters *sum)
 {
+	struct export_follow_status f;
+
+	export_follow_status(c->config.export, capture, &f);
+	if (!f.is_on)
+		return;
+	json_object(j, "streams_saved");
+	json_uint(j, "files", f.files);
+	json_uint(j, "bytes", f.bytes);
+	json_uint(j, "bytes_lost", f.bytes_lost + sum->value[COUNTER_stream_bytes_lost]);
+	if (f.error != 0)
+		json_string(j, "error", strerror(f.error));
+	else
+		json_null(j, "error");
+	json_object_end(j);
+}
+
+static void write_capture(struct json *j, struct control *c, const struct capture_status *s)
+{
+	struct workers *workers = c->config.workers;
 	struct capture_losses lost = {0};
 	struct counters sum;
 	const uint64_t *v = sum.value;
@@ -109,6 +130,7 @@ static void write_capture(struct json *j, struct workers *workers, const struct 
 	}
 	write_time(j, "first_packet", s->first_packet_ns);
 	write_time(j, "last_packet", s->last_packet_ns);
+	write_saved(j, c, s->index, &sum);
 	json_object_end(j);
 }
 
@@ -119,7 +141,7 @@ unsigned write_captures(struct control *c, struct json *j, const char *name)
 	json_array(j, "captures");
 	for (unsigned i = 0; i < n; i++)
 		if (name == NULL || strcmp(name, c->captures[i].name) == 0) {
-			write_capture(j, c->config.workers, &c->captures[i]);
+			write_capture(j, c, &c->captures[i]);
 			written++;
 		}
 	json_array_end(j);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// stats.get, protocols.get, drops.get.
+// stats.get, protocols.get, reassembly.stats, drops.get.
 #include "internal.h"
 
 #include <string.h>
@@ -88,6 +88,18 @@ static void write_export_stats(struct writer *w, struct control *c)
 		s.lines_lost, &base[7]);
 	counter(w, "lines_refused", COUNTER_KIND_SUM, "lines",
 		"ready lines not taken because too many waited", s.lines_refused, &base[8]);
+	counter(w, "stream_files", COUNTER_KIND_SUM, "files", "files that streams were saved in",
+		s.stream_files, &base[9]);
+	counter(w, "stream_bytes_saved", COUNTER_KIND_SUM, "bytes",
+		"bytes of streams written to files", s.stream_bytes_saved, &base[10]);
+	counter(w, "stream_bytes_unsaved", COUNTER_KIND_SUM, "bytes",
+		"bytes of streams lost after an error of a file", s.stream_bytes_unsaved,
+		&base[11]);
+	counter(w, "stream_bytes_forgotten", COUNTER_KIND_SUM, "bytes",
+		"bytes of recent streams that had to make room", s.stream_bytes_forgotten,
+		&base[12]);
+	counter(w, "stream_bytes_kept", COUNTER_KIND_GAUGE, "bytes",
+		"bytes of recent streams (stream.keep)", s.stream_bytes_kept, NULL);
 	counter(w, "recent_flows", COUNTER_KIND_GAUGE, "flows", "ended flows in the recent store",
 		s.recent_flows, NULL);
 	counter(w, "recent_bytes", COUNTER_KIND_GAUGE, "bytes", "memory of the recent store",
@@ -171,7 +183,7 @@ int rpc_stats_get(struct rpc_call *call, const struct rpc_stats_get_params *p)
 	return 0;
 }
 
-// --- protocols.get, drops.get ---
+// --- protocols.get, reassembly.stats, drops.get ---
 
 int rpc_protocols_get(struct rpc_call *call, const struct rpc_protocols_get_params *p)
 {
@@ -191,6 +203,22 @@ int rpc_protocols_get(struct rpc_call *call, const struct rpc_protocols_get_para
 	json_init(&j);
 	json_object(&j, NULL);
 	stats_protocols(&j, c->config.workers, index, &rates);
+	json_object_end(&j);
+	request_reply(call, &j);
+	json_fini(&j);
+	return 0;
+}
+
+int rpc_reassembly_stats(struct rpc_call *call, const struct rpc_reassembly_stats_params *p)
+{
+	const struct capture_status *capture = NULL;
+	struct json j;
+
+	if (p->capture != NULL && (capture = find_capture(call, p->capture)) == NULL)
+		return 0;
+	json_init(&j);
+	json_object(&j, NULL);
+	stats_reassembly(&j, call->control->config.workers, capture != NULL ? capture->index : -1);
 	json_object_end(&j);
 	request_reply(call, &j);
 	json_fini(&j);

@@ -385,18 +385,24 @@ static bool keep(struct defrag *d, uint32_t tracker, const struct packet *p, con
 	return true;
 }
 
-static bool keep_header(struct defrag *d, struct defrag_tracker *t, const struct piece *f)
+// Keeps the header of a first fragment. Returns false without room.
+static bool keep_header(struct defrag *d, uint32_t tracker, const struct packet *p,
+	const struct piece *f, struct counters *c, defrag_emit emit, void *ctx)
 {
+	struct defrag_tracker *t = &d->tracker[tracker];
+
 	if (f->offset != 0 || t->header_length != 0)
 		return true;
 	t->header_next = f->header_next;
 	t->next_proto = f->next_proto;
-	if (t->key.version == 4) {
+	if (t->key.version == 4)
 		memcpy(t->header, f->header, f->header_length);
-	} else {
+	else
 		t->header_blocks = defrag_store(d, f->header, f->header_length);
-		if (t->header_blocks == 0)
+	for (unsigned try = 0; t->key.version == 6 && t->header_blocks == 0; try++) {
+		if (try == EVICT_TRIES || !evict_oldest(d, tracker, p, c, emit, ctx))
 			return false;
+		t->header_blocks = defrag_store(d, f->header, f->header_length);
 	}
 	t->header_length = f->header_length;
 	return true;
@@ -550,7 +556,7 @@ enum defrag_result defrag_add(struct defrag *d, struct packet *p, struct counter
 		return DEFRAG_REFUSED;
 	}
 	payload = check(d, t, p, &f, c) && overlap(d, t, p, &f, c, &fresh);
-	if (payload && !keep_header(d, t, &f)) {
+	if (payload && !keep_header(d, i, p, &f, c, emit, ctx)) {
 		count(c, l->version, COUNTER_ipv4_memcap);
 		payload = false;
 	}

@@ -88,7 +88,9 @@ void eve_anomaly(struct json *j, const struct anomaly_record *r)
 	p = PUT(p, ",\"pcap_cnt\":");
 	p = put_u64(p, r->pcap_cnt);
 	if (r->event < EVENT_COUNT) {
-		p = PUT(p, ",\"anomaly\":{\"type\":\"decode\",\"event\":\"");
+		p = PUT(p, ",\"anomaly\":{\"type\":\"");
+		p = put_text(p, r->event < EVENT_tcp_overlap_differing ? "decode" : "stream");
+		p = PUT(p, "\",\"event\":\"");
 		p = put_text(p, event_table[r->event].name);
 		p = PUT(p, "\",\"layer\":\"");
 		p = put_text(p, event_table[r->event].layer);

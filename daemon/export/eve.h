@@ -8,6 +8,7 @@
 enum {
 	EVE_HEAD_SIZE = 1024,   // the most that the functions below put
 	EVE_CAPTURE_SIZE = 480, // the most that eve_put_capture puts
+	EVE_STREAM_SIZE = 2048, // the most that eve_put_stream puts
 };
 
 // {"timestamp":…,"flow_id":…,"in_iface":…,"event_type":"TYPE": a comma first where one is due;
@@ -28,6 +29,9 @@ char *eve_put_proto(char *p, uint8_t proto); // ,"proto":…
 
 // "capture":…,"ts_source":…
 char *eve_put_capture(char *p, uint16_t capture);
+
+// ,"stream":{…}: both directions, to-server first.
+char *eve_put_stream(char *p, const struct flow_stream s[2]);
 
 const char *eve_app_protocol(uint16_t app_proto); // NULL: no name
 

@@ -15,7 +15,7 @@
 
 enum {
 	// The most that a record takes: about 2,000 bytes of names, and 16 for each of 130 numbers.
-	EVE_FLOW_SIZE = EVE_HEAD_SIZE + EVE_CAPTURE_SIZE + 6144,
+	EVE_FLOW_SIZE = EVE_HEAD_SIZE + EVE_CAPTURE_SIZE + EVE_STREAM_SIZE + 6144,
 	APP_NAME_MAX = 64,
 };
 
@@ -291,10 +291,17 @@ static char *put_bool(char *p, bool v)
 	return v ? PUT(p, "true") : PUT(p, "false");
 }
 
+static bool has_gap(const struct flow_record *r)
+{
+	return r->has_stream && (r->stream[0].gaps | r->stream[1].gaps) != 0;
+}
+
 static char *put_quality(char *p, const struct flow_record *r)
 {
 	p = PUT(p, ",\"quality\":{\"midstream\":");
 	p = put_bool(p, r->midstream);
+	p = PUT(p, ",\"gap\":");
+	p = put_bool(p, has_gap(r));
 	p = PUT(p, ",\"truncated\":");
 	p = put_bool(p, r->truncated);
 	p = PUT(p, ",\"direction_guessed\":");
@@ -374,6 +381,8 @@ static char *put_pktai(char *p, const struct flow_record *r)
 		p = put_direction(p, &r->direction[1], is_tcp);
 	}
 	p = put_latency(p, r);
+	if (r->has_stream)
+		p = eve_put_stream(p, r->stream);
 	p = put_quality(p, r);
 	if (r->splt_count != 0)
 		p = put_splt(p, r, is_tcp);

@@ -45,6 +45,22 @@ struct capture_done_record {
 	uint16_t worker;
 };
 
+// Bytes of one direction of a TCP stream, as the receiver read them, or its end (length 0, is_last).
+// What lies between the end of one record and the offset of the next never came (a gap).
+struct stream_record {
+	struct flow_tuple tuple; // src: the flow's client
+	uint64_t flow_id;
+	uint64_t offset; // of the first byte in the stream, gaps included
+	uint64_t ts_ns;  // when the latest of the bytes came
+	uint32_t length;
+	uint16_t capture;
+	uint8_t direction; // 0: to the server, 1: to the client
+	uint8_t is_first;  // nothing of this direction came before
+	uint8_t is_last;
+	uint8_t unused[3];
+	uint8_t bytes[];
+};
+
 // What records need to know of captures, by index. Set by control before a capture's first packet,
 // valid until the index is used anew.
 struct export_capture {
@@ -120,6 +136,7 @@ struct export_config {
 	uint64_t recent_bytes;   // bound of the recent store
 	unsigned workers;
 	struct ring **records; // one per worker
+	uint64_t keep_bytes;   // bound of the bytes of recent streams; 0: none
 };
 
 // Opens the events file, allocates the store and starts the thread. Returns 0 or a negative errno
@@ -141,6 +158,58 @@ bool export_capture_is_done(struct export *, uint16_t capture);
 // Makes ready for the next capture of this index, before its first packet. Thread: control.
 void export_capture_reset(struct export *, uint16_t capture);
 
+// --- Streams saved to files ---
+
+// Opens a folder to save streams in. Returns its descriptor, or a negative errno with a message that
+// begins with the path. Thread: control.
+int export_follow_open(const char *path, char *error, size_t size);
+
+// From now on streams of a capture are saved in the folder, one file for each direction that carries
+// bytes, FLOWID_SRC_SPORT_DST_DPORT, src being who sent the bytes. Takes dirfd. At the first error
+// saving ends for the capture, and what comes then is lost, counted and told once in the log.
+// Before the capture's first packet. Returns 0 or -ENOMEM. Thread: control.
+int export_follow(struct export *, uint16_t capture, int dirfd, const char *path);
+
+struct export_follow_status {
+	bool is_on; // export_follow was called for this capture
+	uint64_t files, bytes;
+	uint64_t bytes_lost; // not written, because of error
+	int error;           // the first, a positive errno; 0: none
+};
+void export_follow_status(struct export *, uint16_t capture, struct export_follow_status *ret);
+
+// --- Bytes of recent streams (stream.keep) ---
+
+enum { EXPORT_STREAM_PIECES = 256, EXPORT_STREAM_PAGE = 256 << 10 };
+
+struct export_stream_piece {
+	uint64_t offset; // of its first byte in the stream, gaps included
+	uint64_t ts_ns;
+	uint32_t length;
+	uint32_t at;       // in bytes
+	uint8_t direction; // 0: to the server
+};
+
+struct export_stream_query {
+	// asked
+	uint64_t flow_id;
+	int direction;  // -1: both, in the order in which they came
+	uint32_t limit; // of bytes, at most EXPORT_STREAM_PAGE
+	// asked, and answered with where to go on: 0, 0 is the begin of what is kept
+	uint64_t position;
+	uint32_t skip;
+	// answered
+	bool is_known; // something of the flow is kept, at whatever position
+	bool has_more; // at the moment
+	bool is_ended; // the flow is over, and nothing more comes
+	unsigned count;
+	uint32_t bytes_used;
+	struct export_stream_piece piece[EXPORT_STREAM_PIECES];
+	uint8_t bytes[EXPORT_STREAM_PAGE];
+};
+void export_stream_read(struct export *, struct export_stream_query *);
+bool export_keeps_streams(const struct export *);
+
 struct export_stats {
 	uint64_t records_written[8]; // by enum record_type; [0]: ready lines (export_line)
 	uint64_t records_bad; // not of a known type or shorter than their struct: a bug of ours
@@ -149,6 +218,8 @@ struct export_stats {
 	uint64_t lines_refused; // ready lines not taken: more than EXPORT_LINES_BYTES waited
 	uint64_t recent_flows;
 	uint64_t recent_bytes;
+	uint64_t stream_files, stream_bytes_saved, stream_bytes_unsaved; // of all captures
+	uint64_t stream_bytes_kept, stream_bytes_forgotten;
 	uint64_t recent_forgotten; // ended flows that the store has let go of
 };
 void export_stats(struct export *, struct export_stats *ret);

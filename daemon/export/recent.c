@@ -124,8 +124,7 @@ static struct segment *open_segment(struct recent *s)
 
 void recent_add(struct recent *s, const struct flow_record *r)
 {
-	unsigned splt = r->splt_count < FLOW_SPLT_PKTS ? r->splt_count : FLOW_SPLT_PKTS;
-	size_t record = offsetof(struct flow_record, splt) + splt * sizeof(r->splt[0]);
+	size_t record = flow_record_size(r);
 	size_t size = (sizeof(struct entry) + record + 7) & ~(size_t)7;
 	struct segment *g = s->open;
 	struct entry *e;

@@ -17,6 +17,8 @@
 
 #include "clock.h"
 #include "export.h"
+#include "follow.h"
+#include "kept.h"
 #include "log.h"
 #include "put.h"
 #include "recent.h"
@@ -45,8 +47,11 @@ struct export
 {
 	// set once
 	unsigned workers;
+	bool keeps;
 	struct ring **rings;
 	struct recent *recent;
+	struct kept *kept;
+	struct follow *follow;
 	struct sink *sink; // NULL: none
 	pthread_t thread;
 	// control writes and the tail takes, under the lock
@@ -149,6 +154,7 @@ static const struct {
 	[RECORD_ANOMALY] = {sizeof(struct anomaly_record), write_anomaly},
 	[RECORD_ARP] = {sizeof(struct arp_record), write_arp},
 	[RECORD_CAPTURE_DONE] = {sizeof(struct capture_done_record), NULL},
+	[RECORD_STREAM] = {offsetof(struct stream_record, bytes), NULL},
 };
 
 // A flow may come without the packets of its sequence that it does not have (ring_shrink).
@@ -156,12 +162,15 @@ static bool is_whole(const struct ring_msg *m)
 {
 	size_t size = m->size - sizeof(*m);
 	const struct flow_record *r = (const struct flow_record *)(m + 1);
+	const struct stream_record *s = (const struct stream_record *)(m + 1);
 
 	if (m->type >= RECORD_TYPES || record_table[m->type].size == 0 ||
 		size < record_table[m->type].size)
 		return false;
-	return m->type != RECORD_FLOW || size >= sizeof(*r) ||
-	       size >= offsetof(struct flow_record, splt) + r->splt_count * sizeof(r->splt[0]);
+	if (m->type == RECORD_STREAM)
+		return s->capture < FLOW_CAPTURES_MAX &&
+		       size - offsetof(struct stream_record, bytes) >= s->length;
+	return m->type != RECORD_FLOW || size >= sizeof(*r) || size >= flow_record_size(r);
 }
 
 static void capture_done(struct export *e, const struct capture_done_record *r)
@@ -178,7 +187,15 @@ static void capture_done(struct export *e, const struct capture_done_record *r)
 	if (seen != all)
 		return;
 	flush(e);
+	follow_capture_done(e->follow, r->capture);
 	atomic_store_explicit(&e->done[r->capture], true, memory_order_release);
+}
+
+static void flow_ended(struct export *e, const struct flow_record *r)
+{
+	recent_add(e->recent, r);
+	if (r->has_stream)
+		kept_flow_ended(e->kept, r->flow_id, r->capture);
 }
 
 static void take_record(struct export *e, const struct ring_msg *m)
@@ -194,9 +211,12 @@ static void take_record(struct export *e, const struct ring_msg *m)
 		const struct flow_record *r = record;
 
 		if (r->end != FLOW_END_NONE && r->end != FLOW_END_ACTIVE)
-			recent_add(e->recent, r);
+			flow_ended(e, r);
 	} else if (m->type == RECORD_CAPTURE_DONE) {
 		capture_done(e, record);
+	} else if (m->type == RECORD_STREAM) {
+		follow_take(e->follow, record);
+		kept_add(e->kept, record);
 	}
 	if (e->sink != NULL && record_table[m->type].write != NULL) {
 		record_table[m->type].write(&e->text, record);
@@ -321,6 +341,7 @@ static void *tail_main(void *arg)
 			write_lines(e, lines);
 		if (e->text.size != 0 && clock_monotonic_ns() - e->oldest_ns >= FLUSH_NS)
 			flush(e);
+		follow_flush(e->follow);
 		if (!stop)
 			rest(e, fill);
 	}
@@ -348,6 +369,8 @@ static void export_free(struct export *e)
 {
 	sink_close(e->sink);
 	recent_free(e->recent);
+	follow_free(e->follow);
+	kept_free(e->kept);
 	json_fini(&e->text);
 	pthread_cond_destroy(&e->wake);
 	pthread_mutex_destroy(&e->lock);
@@ -369,11 +392,15 @@ static struct export *export_new(const struct export_config *config)
 	pthread_condattr_destroy(&attributes);
 	json_init(&e->text);
 	e->workers = config->workers;
+	e->keeps = config->keep_bytes > 0;
 	e->lines_end = &e->lines;
 	e->sleep_ns = SLEEP_MIN_NS;
 	e->rings = calloc(config->workers + 1, sizeof(*e->rings));
 	e->recent = recent_new(config->recent_bytes);
-	if (e->rings == NULL || e->recent == NULL || json_grow(&e->text, BATCH_BYTES) == NULL) {
+	e->kept = kept_new(config->keep_bytes);
+	e->follow = follow_new();
+	if (e->rings == NULL || e->recent == NULL || e->kept == NULL || e->follow == NULL ||
+		json_grow(&e->text, BATCH_BYTES) == NULL) {
 		export_free(e);
 		return NULL;
 	}
@@ -473,6 +500,27 @@ void export_capture_reset(struct export *e, uint16_t capture)
 		return;
 	atomic_store_explicit(&e->done_workers[capture], 0, memory_order_relaxed);
 	atomic_store_explicit(&e->done[capture], false, memory_order_relaxed);
+	follow_forget(e->follow, capture);
+}
+
+int export_follow(struct export *e, uint16_t capture, int dirfd, const char *path)
+{
+	return follow_capture(e->follow, capture, dirfd, path);
+}
+
+void export_follow_status(struct export *e, uint16_t capture, struct export_follow_status *ret)
+{
+	follow_status(e->follow, capture, ret);
+}
+
+void export_stream_read(struct export *e, struct export_stream_query *q)
+{
+	kept_read(e->kept, q);
+}
+
+bool export_keeps_streams(const struct export *e)
+{
+	return e->keeps;
 }
 
 void export_stats(struct export *e, struct export_stats *ret)
@@ -484,6 +532,8 @@ void export_stats(struct export *e, struct export_stats *ret)
 	ret->write_errors = atomic_load_explicit(&e->write_errors, memory_order_relaxed);
 	ret->lines_lost = atomic_load_explicit(&e->lines_lost, memory_order_relaxed);
 	ret->lines_refused = e->lines_refused;
+	kept_stats(e->kept, &ret->stream_bytes_kept, &ret->stream_bytes_forgotten);
+	follow_totals(e->follow, ret);
 	recent_stats(e->recent, &ret->recent_flows, &ret->recent_bytes, &ret->recent_forgotten);
 }
 
@@ -495,4 +545,5 @@ void export_recent_query(struct export *e, struct flow_query *q)
 void export_recent_forget(struct export *e, uint16_t capture)
 {
 	recent_forget(e->recent, capture);
+	kept_forget(e->kept, capture);
 }

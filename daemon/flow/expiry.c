@@ -11,6 +11,7 @@
 // end if nothing more came; when its slot is due it is looked at, and put further on if more did come.
 #include "clock.h"
 #include "flow_internal.h"
+#include "prefetch.h"
 
 enum { FLOW_PART_SHIFT = 24 };
 
@@ -52,11 +53,9 @@ static uint64_t idle_at(const struct flow_table *t, const struct flow_hot *h)
 // When the current part is full; a part without packets never is.
 static uint64_t part_full_at(const struct flow_table *t, uint32_t i)
 {
-	const struct flow_hot *h = &t->hot[i];
-
-	if (t->config.active_ns == 0 || (h->pkts[0] | h->pkts[1]) == 0)
+	if (t->config.active_ns == 0 || !(t->turn[i].marks & FLOW_PART_OPEN))
 		return UINT64_MAX;
-	return t->cold[i].part_now_ns + t->config.active_ns;
+	return flow_part_now(t, i) + t->config.active_ns;
 }
 
 // --- Wheel ---
@@ -86,9 +85,8 @@ void flow_wheel_insert(struct flow_table *t, uint32_t i, uint64_t now_ns)
 	uint64_t idle = h->last_now_ns + shortest_timeout(t, h), full = UINT64_MAX;
 	uint64_t due, base = now_ns / NSEC_PER_S;
 
-	if ((t->cold[i].marks & FLOW_PART_OPEN) && t->config.active_ns != 0 &&
-		!(h->state & FLOW_CLOSED))
-		full = t->cold[i].part_now_ns + t->config.active_ns;
+	if (!(h->state & FLOW_CLOSED))
+		full = part_full_at(t, i);
 	due = (idle < full ? idle : full) / NSEC_PER_S + 1;
 	if (!c->ticking) {
 		c->tick = base;
@@ -105,26 +103,36 @@ void flow_wheel_insert(struct flow_table *t, uint32_t i, uint64_t now_ns)
 
 // --- Ends ---
 
+static uint32_t far_away(uint64_t now_ns)
+{
+	return UINT32_MAX / 2 + (uint32_t)(now_ns >> FLOW_PART_SHIFT);
+}
+
 void flow_part_begin(struct flow_table *t, uint32_t i, uint64_t now_ns)
 {
-	struct flow_cold *c = &t->cold[i];
+	struct flow_turn *u = &t->turn[i];
 
-	c->part_now_ns = now_ns;
-	c->part_no++;
-	c->marks |= FLOW_PART_OPEN;
+	t->splt[2 * i + 1].other = now_ns;
+	u->part_no++;
+	u->marks |= FLOW_PART_OPEN;
 	// One unit early at most: the exact time is looked at then.
-	t->hot[i].part_q = (uint32_t)((now_ns + t->config.active_ns) >> FLOW_PART_SHIFT);
+	t->hot[i].part_q = t->config.active_ns != 0
+	                           ? (uint32_t)((now_ns + t->config.active_ns) >> FLOW_PART_SHIFT)
+	                           : far_away(now_ns);
 }
 
 void flow_finish(struct flow_table *t, uint32_t i, enum flow_end end)
 {
 	struct flow_hot *h = &t->hot[i];
+	bool is_reused = end == FLOW_END_REUSE;
 
 	if ((h->state & FLOW_CLOSED) == FLOW_CLOSED_RST)
 		end = FLOW_END_RST;
 	else if (h->state & FLOW_CLOSED)
 		end = FLOW_END_FIN;
-	if ((h->pkts[0] | h->pkts[1]) != 0)
+	if (t->listener.end != NULL && flow_proto_of(h) == 6)
+		t->listener.end(t->listener.ctx, i, is_reused ? FLOW_END_REUSE : end);
+	if (t->turn[i].marks & FLOW_PART_OPEN)
 		flow_write(t, i, end);
 	flow_release(t, i);
 }
@@ -133,25 +141,20 @@ void flow_finish(struct flow_table *t, uint32_t i, enum flow_end end)
 void flow_part_end(struct flow_table *t, uint32_t i)
 {
 	struct flow_hot *h = &t->hot[i];
-	struct flow_cold *c = &t->cold[i];
+	struct flow_turn *u = &t->turn[i];
 
 	flow_write(t, i, FLOW_END_ACTIVE);
-	for (unsigned d = 0; d < 2; d++) {
-		struct flow_stats *s = &t->stats[2 * i + d];
-
-		h->bytes[d] = 0;
-		h->pkts[d] = 0;
-		h->tcp_flags[d] = 0;
-		s->size_mean = s->size_m2 = s->iat_mean = s->iat_m2 = 0;
-		s->size_m3 = s->iat_m3 = 0;
-	}
-	c->response_sum_ns = 0;
-	c->response_samples = 0;
-	c->marks &= (uint16_t)~FLOW_PART_OPEN;
+	if (t->listener.part != NULL && flow_proto_of(h) == 6)
+		t->listener.part(t->listener.ctx, i);
+	u->tcp_flags[0] = u->tcp_flags[1] = 0;
+	u->response_sum_ns = 0;
+	u->response_samples = 0;
+	u->marks &= (uint16_t) ~(FLOW_PART_OPEN | FLOW_BOTH_COUNT);
 	// The sequence of the first packets is the flow's, not the part's.
-	c->splt_count = 0;
-	h->bits |= FLOW_SPLT_FULL;
-	h->part_q = UINT32_MAX / 2 + (uint32_t)(h->last_now_ns >> FLOW_PART_SHIFT); // far away
+	u->splt_count = 0;
+	h->bits = (uint8_t)((h->bits & ~(3 * FLOW_LOGS)) | FLOW_SPLT_FULL);
+	h->part_q = far_away(h->last_now_ns);
+	flow_volume_set(t, i);
 }
 
 bool flow_resolve(struct flow_table *t, uint32_t i, uint64_t now_ns, bool is_packet)
@@ -175,7 +178,7 @@ static unsigned drain(struct flow_table *t, uint32_t head, uint64_t now_ns, unsi
 	uint32_t i;
 
 	while (n < budget && (i = t->link[head].next) != head) {
-		__builtin_prefetch(&t->hot[t->link[i].next]);
+		prefetch(&t->hot[t->link[i].next]);
 		n++;
 		if (flow_resolve(t, i, now_ns, false))
 			continue;

@@ -97,6 +97,31 @@ struct flow_splt {
 	uint8_t tcp_flags;
 };
 
+// What became of the bytes of one direction of a TCP flow, as the stage behind tells it
+// (flow_listener.describe); of the part that is reported, as all figures are.
+struct flow_stream {
+	uint64_t bytes_delivered; // in order, gaps left out
+	uint64_t gap_bytes;
+	uint64_t rtt_sum_ns; // from a segment of this direction to its acknowledgement
+	uint32_t rtt_min_ns, rtt_max_ns;
+	uint32_t rtt_samples;
+	uint32_t segments;
+	uint32_t duplicate;
+	uint32_t out_of_order;
+	uint32_t retransmitted;
+	uint32_t spurious;
+	uint32_t overlap;
+	uint32_t overlap_differing;
+	uint32_t keep_alive;
+	uint32_t zero_window;
+	uint32_t zero_window_probe;
+	uint32_t gaps;
+	uint32_t before_base;
+	uint32_t out_of_window;
+	uint32_t refused;
+	uint32_t unused;
+};
+
 // A flow, or a part of one, as it leaves the stage.
 struct flow_record {
 	struct flow_tuple tuple;
@@ -118,8 +143,9 @@ struct flow_record {
 	uint8_t dropped_nearby; // the capture lost packets during the flow
 	uint8_t tunnel_depth;   // IP layers around this one
 	uint8_t tunnel_has_id;
-	uint8_t truncated; // a packet of the flow was not captured whole
-	uint8_t unused[3];
+	uint8_t truncated;  // a packet of the flow was not captured whole
+	uint8_t has_stream; // stream is set
+	uint8_t unused[2];
 	uint16_t app_proto; // 0: not known
 	// the nearest tunnel (tuple.tunnel_type); ports and protocol as the flow's first packet had them
 	uint32_t tunnel_id;
@@ -137,6 +163,40 @@ struct flow_record {
 	uint32_t unused3;
 	struct flow_direction direction[2];
 	struct flow_splt splt[FLOW_SPLT_PKTS];
+	struct flow_stream stream[2]; // as direction; valid with has_stream
+};
+
+// The bytes of a record that say something: without stream, and then without the packets that its
+// sequence does not have.
+static inline size_t flow_record_size(const struct flow_record *r)
+{
+	size_t n = r->splt_count < FLOW_SPLT_PKTS ? r->splt_count : FLOW_SPLT_PKTS;
+
+	if (r->has_stream)
+		return sizeof(*r);
+	return offsetof(struct flow_record, splt) + n * sizeof(r->splt[0]);
+}
+
+// Who hears of TCP segments and of the ends of their flows: the stage behind this one, by way of the one
+// that calls both. Flows are told by their index in the table, 1 to capacity, which is theirs until
+// their last record has been written. All is called within the table's own functions, by its worker; the table may be
+// read meanwhile, by flow_table_get() and flow_table_id(), and nothing else of it be called.
+struct flow_listener {
+	void *ctx;
+	// segment() will be called soon, most likely with this index: what it needs can be asked for.
+	void (*soon)(void *ctx, uint32_t index);
+	// A layer with a TCP header that this table owns, after its flow has counted it. 0: there was no
+	// entry for its flow. Borrows the packet.
+	void (*segment)(void *ctx, uint32_t index, struct packet *, const struct ip_layer *layer);
+	// A record is made of a TCP flow, of one under way (end FLOW_END_NONE) or of one that is being
+	// written: what the listener knows is added to it. to_server: the canonical direction
+	// (ip_layer.swapped) that is to the server.
+	void (*describe)(void *ctx, uint32_t index, unsigned to_server, struct flow_record *);
+	// A part has been written, and the flow goes on.
+	void (*part)(void *ctx, uint32_t index);
+	// The flow is over; its last part, if any, is written next. FLOW_END_REUSE stands for itself; for
+	// other causes a flow that was closed says how (as flow_record.end).
+	void (*end)(void *ctx, uint32_t index, enum flow_end);
 };
 
 // What the table must know of a capture before its first packet.
@@ -165,6 +225,9 @@ struct flow_table *flow_table_new(
 	const struct flow_config *, unsigned worker, struct ring *records);
 void flow_table_free(struct flow_table *); // accepts NULL; active flows are not written
 
+// Before the first packet. The listener is copied; all its functions are set.
+void flow_table_listen(struct flow_table *, const struct flow_listener *);
+
 // Begins a capture; its index may be reused after flow_capture_end has returned 0.
 // Returns 0 or -EINVAL.
 int flow_capture_begin(struct flow_table *, uint16_t capture, const struct flow_capture *);
@@ -183,6 +246,14 @@ unsigned flow_expire(struct flow_table *, uint16_t capture, uint64_t now_ns, uns
 // from the table unless keep (flows.flush on a running capture).
 unsigned flow_capture_end(struct flow_table *, uint16_t capture, uint64_t now_ns, enum flow_end end,
 	unsigned budget, bool keep);
+
+// Of a flow by its index, for a listener: the record of its current part, without what the listener
+// itself adds; parts of it alone.
+void flow_table_get(struct flow_table *, uint32_t index, struct flow_record *ret);
+uint64_t flow_table_id(const struct flow_table *, uint32_t index);
+uint16_t flow_table_capture(const struct flow_table *, uint32_t index);
+// Returns the canonical direction (ip_layer.swapped) that is to the server.
+unsigned flow_table_tuple(const struct flow_table *, uint32_t index, struct flow_tuple *ret);
 
 unsigned flow_table_active(const struct flow_table *);
 size_t flow_table_bytes(const struct flow_table *);

@@ -23,19 +23,22 @@ static inline uint64_t load64(const uint8_t *p)
 	return v;
 }
 
+// Which of two ends is the lower one no processor can guess: no branches on it.
 static inline bool is_swapped(const struct ip_layer *l)
 {
-	int c;
+	bool is_higher;
 
-	if (l->flags & LAYER_ICMP_ONE_WAY)
-		return false;
 	if (l->version == 4) {
-		uint32_t s = load32(l->src), d = load32(l->dst);
+		uint64_t s = (uint64_t)load32(l->src) << 16 | l->src_port;
+		uint64_t d = (uint64_t)load32(l->dst) << 16 | l->dst_port;
 
-		return s != d ? s > d : l->src_port > l->dst_port;
+		is_higher = s > d;
+	} else {
+		int c = memcmp(l->src, l->dst, 16);
+
+		is_higher = c != 0 ? c > 0 : l->src_port > l->dst_port;
 	}
-	c = memcmp(l->src, l->dst, 16);
-	return c != 0 ? c > 0 : l->src_port > l->dst_port;
+	return is_higher & !(l->flags & LAYER_ICMP_ONE_WAY);
 }
 
 static inline bool is_extended(
@@ -56,20 +59,25 @@ static inline uint64_t vlan_word(const struct flow_config *c, const struct packe
 	return w;
 }
 
-// Ports, protocol and version; the capture is added for comparison, not for hashing.
+// x or, where it is swapped, y.
+static inline uint64_t either(bool swapped, uint64_t x, uint64_t y)
+{
+	return x ^ ((x ^ y) & -(uint64_t)swapped);
+}
+
+// Ports and protocol; capture and version are added for comparison, not for hashing.
 static inline uint64_t first_word(const struct ip_layer *l, bool swapped)
 {
-	uint64_t low = swapped ? l->dst_port : l->src_port;
-	uint64_t high = swapped ? l->src_port : l->dst_port;
+	uint64_t s = l->src_port, d = l->dst_port;
 
-	return low | high << 16 | (uint64_t)l->proto << 32;
+	return either(swapped, s | d << 16, d | s << 16) | (uint64_t)l->proto << 32;
 }
 
 static inline uint64_t ipv4_word(const struct ip_layer *l, bool swapped)
 {
 	uint64_t s = load32(l->src), d = load32(l->dst);
 
-	return swapped ? d | s << 32 : s | d << 32;
+	return either(swapped, s | d << 32, d | s << 32);
 }
 
 // Everything that is not in the first word, for keys that do not fit into two words.
@@ -108,28 +116,24 @@ void flow_key_hash(const struct flow_config *c, struct packet *pkts, unsigned n)
 		for (unsigned j = 0; j < p->layer_count; j++) {
 			struct ip_layer *l = &p->layer[j];
 			uint64_t w0, w1;
+			bool extended;
 
 			l->swapped = is_swapped(l);
 			l->tunnel_hash = j == 0 ? 0
 			                        : tunnel_identity(
 							  &hash_seed, l[-1].tunnel_hash, &l[-1], l);
+			extended = is_extended(c, p, l);
 			w0 = first_word(l, l->swapped);
-			w1 = !is_extended(c, p, l) ? ipv4_word(l, l->swapped)
-			                           : digest(&hash_seed, c, p, l, l->tunnel_hash);
+			w1 = !extended ? ipv4_word(l, l->swapped)
+			               : digest(&hash_seed, c, p, l, l->tunnel_hash);
 			l->hash = hash_2(&hash_seed, w0, w1);
+			l->key[0] = w0 | (uint64_t)p->capture << 40 |
+			            (uint64_t)(extended ? FLOW_KIND_EXTENDED : FLOW_KIND_IPV4)
+			                    << 48 |
+			            (uint64_t)(l->version == 4) << 50;
+			l->key[1] = w1;
 		}
 	}
-}
-
-void flow_key_words(const struct flow_config *c, const struct packet *p, const struct ip_layer *l,
-	uint64_t word[2])
-{
-	bool extended = is_extended(c, p, l);
-
-	word[0] = first_word(l, l->swapped) | (uint64_t)p->capture << 40 |
-	          (uint64_t)(extended ? FLOW_KIND_EXTENDED : FLOW_KIND_IPV4) << 48 |
-	          (uint64_t)(l->version == 4) << 50;
-	word[1] = extended ? digest(&hash_seed, c, p, l, l->tunnel_hash) : ipv4_word(l, l->swapped);
 }
 
 uint64_t flow_key_rehash(const uint64_t word[2])
@@ -137,17 +141,17 @@ uint64_t flow_key_rehash(const uint64_t word[2])
 	return hash_2(&hash_seed, word[0] & ((UINT64_C(1) << 40) - 1), word[1]);
 }
 
-bool flow_key_equal_extended(const struct flow_config *c, const struct flow_cold *cold,
-	const struct packet *p, const struct ip_layer *l)
+bool flow_key_equal_extended(
+	const struct flow_table *t, uint32_t i, const struct packet *p, const struct ip_layer *l)
 {
 	const uint8_t *a = l->swapped ? l->dst : l->src, *b = l->swapped ? l->src : l->dst;
 
-	if (memcmp(cold->a, a, 16) != 0 || memcmp(cold->b, b, 16) != 0)
+	if (memcmp(t->ends[i].a, a, 16) != 0 || memcmp(t->ends[i].b, b, 16) != 0)
 		return false;
 	// The tunnel is in the digest, a seeded hash of 64 bits like this one.
-	return !c->key_vlan ||
-	       (cold->vlan_count == p->vlan_count &&
-		       memcmp(cold->vlan, p->vlan, p->vlan_count * sizeof(p->vlan[0])) == 0);
+	return !t->config.key_vlan ||
+	       (t->turn[i].vlan_count == p->vlan_count &&
+		       memcmp(t->cold[i].vlan, p->vlan, p->vlan_count * sizeof(p->vlan[0])) == 0);
 }
 
 uint64_t flow_key_id(const struct flow_capture_state *capture, const struct flow_config *c,

@@ -9,8 +9,9 @@
 
 #include "clock.h"
 #include "flow_internal.h"
+#include "prefetch.h"
 
-enum { STEP_COST = 8 }; // of an entry, where more than its hot line is looked at
+enum { STEP_COST = 32 }; // of an entry, where more than its class of bytes is looked at
 
 struct flow_candidate {
 	double value;
@@ -78,37 +79,47 @@ double flow_metric_of(const struct flow_record *r, enum flow_metric by)
 		(double)(r->direction[0].pkts + r->direction[1].pkts), r->first_ns, r->last_ns);
 }
 
-static inline bool is_in_hot(enum flow_metric by)
+static inline bool is_by_time(enum flow_metric by)
 {
-	return by == FLOW_BY_BYTES || by == FLOW_BY_PACKETS || by == FLOW_BY_SCORE;
+	return by != FLOW_BY_BYTES && by != FLOW_BY_PACKETS && by != FLOW_BY_SCORE;
 }
 
+// With what is still in the log.
 static double metric_at(const struct flow_table *t, uint32_t i, enum flow_metric by)
 {
 	const struct flow_hot *h = &t->hot[i];
-	uint64_t first_ns = 0, last_ns = 0;
+	const struct flow_stats *s = &t->stats[2 * i];
+	uint64_t first_ns = 0, last_ns = 0, bytes = 0, pkts = h->log_count;
 
-	if (!is_in_hot(by))
+	for (unsigned k = 0; k < h->log_count; k++)
+		bytes += h->log_size[k];
+	for (unsigned d = 0; d < 2; d++)
+		if (t->turn[i].marks & FLOW_COUNTS << d) {
+			bytes += s[d].bytes;
+			pkts += s[d].pkts;
+		}
+	if (is_by_time(by))
 		flow_times(t, i, &first_ns, &last_ns);
-	return metric(by, (double)(h->bytes[0] + h->bytes[1]),
-		(double)((uint64_t)h->pkts[0] + h->pkts[1]), first_ns, last_ns);
+	return metric(by, (double)bytes, (double)pkts, first_ns, last_ns);
 }
 
-// What a question by time reads of a flow, beside its hot line; asked for before its turn.
-static inline void prefetch_times(const struct flow_table *t, uint32_t i)
+// What a question reads of a flow, beside its hot line; asked for before its turn.
+static inline void prefetch_figures(const struct flow_table *t, uint32_t i, bool by_time)
 {
 	if (i > t->capacity)
 		return;
-	__builtin_prefetch(&t->stats[2 * i].last_ns);
-	__builtin_prefetch(&t->stats[2 * i + 1].last_ns);
-	__builtin_prefetch(&t->cold[i].first_ns);
+	prefetch(&t->turn[i]);
+	prefetch(&t->stats[2 * i]);
+	prefetch(&t->stats[2 * i + 1]);
+	if (by_time)
+		prefetch(&t->cold[i]);
 }
 
 // The same for a question with a filter.
 static inline void prefetch_tuple(const struct flow_table *t, uint32_t i)
 {
 	if (i <= t->capacity)
-		__builtin_prefetch(&t->cold[i]);
+		prefetch(&t->ends[i]);
 }
 
 static bool is_wanted(const struct flow_table *t, uint32_t i, const struct flow_query *q)
@@ -179,10 +190,10 @@ static int best_first(const void *a, const void *b)
 
 static bool is_still_there(const struct flow_table *t, const struct flow_candidate *c)
 {
-	return t->hot[c->index].word[0] != 0 && t->cold[c->index].flow_id == c->flow_id;
+	return t->hot[c->index].word[0] != 0 && flow_id_of(t, c->index) == c->flow_id;
 }
 
-static void read_out(const struct flow_table *t, struct flow_query *q)
+static void read_out(struct flow_table *t, struct flow_query *q)
 {
 	struct flow_heap *h = q->heap;
 
@@ -199,7 +210,7 @@ static void read_out(const struct flow_table *t, struct flow_query *q)
 	qsort(h->entry, h->count, sizeof(h->entry[0]), best_first);
 	for (unsigned k = 0; k < h->count; k++)
 		if (is_still_there(t, &h->entry[k]))
-			flow_snapshot(t, h->entry[k].index, &q->results[q->count++]);
+			flow_peek(t, h->entry[k].index, &q->results[q->count++]);
 }
 
 // Whether a flow is good enough to be noted: few are, once the heap is full, and only these are worth
@@ -216,43 +227,49 @@ static void top_offer(const struct flow_table *t, struct flow_query *q, struct f
 		c->value = -c->value;
 	if (!heap_wants(q->heap, q->limit, c))
 		return;
-	c->flow_id = t->cold[c->index].flow_id;
+	c->flow_id = flow_id_of(t, c->index);
 	heap_offer(q->heap, q->limit, c);
 }
 
-// The usual question: the largest of all. It reads one line of a flow and nothing else, at the speed of
-// memory: it runs between bursts, and packets wait meanwhile.
+// The usual question: the most bytes of all flows. The classes of bytes, one byte a flow, tell which
+// flows can be among them, and only those are looked at: it runs between bursts, and packets wait
+// meanwhile.
+static bool is_largest_of_all(const struct flow_query *q)
+{
+	return q->kind == FLOW_QUERY_TOP && q->metric == FLOW_BY_BYTES && !q->ascending &&
+	       q->filter == NULL && q->app_proto < 0 && q->capture < 0 && q->limit > 0;
+}
+
+// The lowest class that may hold more than the worst of a full heap, with what is still in the log.
+static uint8_t least_class(const struct flow_table *t, const struct flow_query *q)
+{
+	const struct flow_heap *h = q->heap;
+	double least;
+
+	if (h->count < q->limit)
+		return 1;
+	least = h->entry[0].value - (double)FLOW_LOG_PKTS * t->size_largest;
+	return least > 0 ? flow_volume_class((uint64_t)least) : 1;
+}
+
 static void top_step_largest(const struct flow_table *t, struct flow_query *q, uint32_t to)
 {
-	struct flow_heap *heap = q->heap;
-	bool by_bytes = q->metric == FLOW_BY_BYTES;
-	uint64_t matched = 0, floor = 0;
+	uint8_t least = least_class(t, q);
+	uint64_t matched = 0;
 
-	if (heap->count == q->limit)
-		floor = (uint64_t)heap->entry[0].value;
 	for (uint32_t i = q->next; i < to; i++) {
-		const struct flow_hot *h = &t->hot[i];
-		uint64_t pkts = (uint64_t)h->pkts[0] + h->pkts[1];
-		uint64_t value = by_bytes ? h->bytes[0] + h->bytes[1] : pkts;
+		uint8_t class = t->volume[i];
 		struct flow_candidate c;
 
-		__builtin_prefetch(&t->hot[i + 16]);
-		matched += h->word[0] != 0;
-		if (__builtin_expect(value < floor, 1) || h->word[0] == 0)
+		matched += class != 0;
+		if (__builtin_expect(class < least, 1))
 			continue;
-		c = (struct flow_candidate){.value = (double)value, .index = i};
+		c = (struct flow_candidate){.value = metric_at(t, i, q->metric), .index = i};
 		top_offer(t, q, &c);
-		if (heap->count == q->limit)
-			floor = (uint64_t)heap->entry[0].value;
+		least = least_class(t, q);
 	}
 	q->matched += matched;
 	q->next = to;
-}
-
-static bool is_largest_of_all(const struct flow_query *q)
-{
-	return (q->metric == FLOW_BY_BYTES || q->metric == FLOW_BY_PACKETS) && !q->ascending &&
-	       q->capture < 0 && q->app_proto < 0 && q->filter == NULL && q->limit > 0;
 }
 
 static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
@@ -264,9 +281,8 @@ static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t 
 	for (uint32_t i = q->next; i < to; i++) {
 		struct flow_candidate c = {.index = i};
 
-		__builtin_prefetch(&t->hot[i + 16]);
-		if (!is_in_hot(q->metric))
-			prefetch_times(t, i + 8);
+		prefetch(&t->hot[i + 16]);
+		prefetch_figures(t, i + 8, is_by_time(q->metric));
 		if (q->filter != NULL)
 			prefetch_tuple(t, i + 8);
 		if (!is_wanted(t, i, q))
@@ -279,16 +295,16 @@ static void top_step(const struct flow_table *t, struct flow_query *q, uint32_t 
 }
 
 // Returns true when the page is full.
-static bool list_step(const struct flow_table *t, struct flow_query *q, uint32_t to)
+static bool list_step(struct flow_table *t, struct flow_query *q, uint32_t to)
 {
 	for (uint32_t i = q->next; i < to; i++) {
 		q->next = i + 1;
 		if (!is_wanted(t, i, q))
 			continue;
-		if (q->kind == FLOW_QUERY_GET && t->cold[i].flow_id != q->flow_id)
+		if (q->kind == FLOW_QUERY_GET && flow_id_of(t, i) != q->flow_id)
 			continue;
 		q->matched++;
-		flow_snapshot(t, i, &q->results[q->count++]);
+		flow_peek(t, i, &q->results[q->count++]);
 		if (q->count == q->limit || q->kind == FLOW_QUERY_GET)
 			return true;
 	}

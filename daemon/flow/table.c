@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table: buckets, finding, adding and releasing flows, and the way of a burst through them.
 //
-// A burst goes in steps so that memory is asked for before it is needed: buckets, then the lines of the
-// flows that their signatures point to, then keys and updates. A flow may be noted in either of two
-// buckets, the first one preferred; where both are full, notes are put into their other bucket. What
-// the notes point to never moves. Signatures are compared eight at a time with
-// SSE2, or one by one.
+// A burst goes in steps so that memory is asked for before it is needed: buckets, then the hot lines of
+// the flows that their signatures point to, then, for packets that will not find room in their flow's
+// log, the lines of its figures, then keys and updates. A flow may be noted in either of two buckets,
+// the first one preferred; where both are full, notes are put into their other bucket. What the notes
+// point to never moves. Signatures are compared eight at a time with SSE2, or one by one.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "flow_internal.h"
+#include "prefetch.h"
 #include "hash.h"
 
 #if defined(__SSE2__) && !defined(FLOW_PORTABLE)
@@ -82,11 +83,51 @@ static size_t links(const struct flow_table *t)
 	return (size_t)t->capacity + 1 + (size_t)FLOW_CAPTURES_MAX * (FLOW_WHEEL_SLOTS + 1);
 }
 
+// Beyond it a packet may find its flow idle, or the log's 32 bits too short.
+static uint64_t log_dt_most(const struct flow_config *c)
+{
+	const uint64_t timeouts[] = {
+		c->tcp_established_ns, c->udp_ns, c->icmp_ns, c->other_ns, UINT32_MAX};
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned k = 0; k < sizeof(timeouts) / sizeof(timeouts[0]); k++)
+		least = timeouts[k] < least ? timeouts[k] : least;
+	return least > 0 ? least - 1 : 0;
+}
+
+// The table's arrays: what each entry takes, and how many there are.
+struct flow_array {
+	void **at;
+	size_t bytes;
+};
+
+enum { FLOW_ARRAYS = 11 };
+
+static void arrays_of(struct flow_table *t, struct flow_array ret[FLOW_ARRAYS])
+{
+	size_t n = (size_t)t->capacity + 1;
+	const struct flow_array a[FLOW_ARRAYS] = {
+		{(void **)&t->bucket, t->bucket_count * sizeof(*t->bucket)},
+		{(void **)&t->hot, n * sizeof(*t->hot)},
+		{(void **)&t->stats, n * 2 * sizeof(*t->stats)},
+		{(void **)&t->turn, n * sizeof(*t->turn)},
+		{(void **)&t->splt, n * 2 * sizeof(*t->splt)},
+		{(void **)&t->ends, n * sizeof(*t->ends)},
+		{(void **)&t->cold, n * sizeof(*t->cold)},
+		{(void **)&t->volume, n},
+		{(void **)&t->link, links(t) * sizeof(*t->link)},
+		{(void **)&t->tunnel, FLOW_TUNNELS * sizeof(*t->tunnel)},
+		{(void **)&t->tunnel_bucket, FLOW_TUNNEL_BUCKETS * sizeof(*t->tunnel_bucket)},
+	};
+
+	memcpy(ret, a, sizeof(a));
+}
+
 struct flow_table *flow_table_new(
 	const struct flow_config *config, unsigned worker, struct ring *records)
 {
 	struct flow_table *t = calloc(1, sizeof(*t));
-	size_t n = (size_t)config->capacity + 1;
+	struct flow_array array[FLOW_ARRAYS];
 
 	if (t == NULL)
 		return NULL;
@@ -96,37 +137,50 @@ struct flow_table *flow_table_new(
 	t->records = records;
 	t->fresh = 1;
 	t->tunnel_fresh = 1;
+	t->log_dt_most_ns = log_dt_most(config);
 	t->bucket_count = (uint32_t)((uint64_t)config->capacity * 100 / 62 / FLOW_BUCKET_SLOTS + 1);
-	t->bucket = map(t->bucket_count * sizeof(*t->bucket));
-	t->hot = map(n * sizeof(*t->hot));
-	t->stats = map(n * 2 * sizeof(*t->stats));
-	t->cold = map(n * sizeof(*t->cold));
-	t->link = map(links(t) * sizeof(*t->link));
-	t->tunnel = map(FLOW_TUNNELS * sizeof(*t->tunnel));
-	t->tunnel_bucket = map(FLOW_TUNNEL_BUCKETS * sizeof(*t->tunnel_bucket));
-	if (t->bucket == NULL || t->hot == NULL || t->stats == NULL || t->cold == NULL ||
-		t->link == NULL || t->tunnel == NULL || t->tunnel_bucket == NULL) {
-		flow_table_free(t);
-		return NULL;
+	arrays_of(t, array);
+	for (unsigned k = 0; k < FLOW_ARRAYS; k++) {
+		*array[k].at = map(array[k].bytes);
+		if (*array[k].at == NULL) {
+			flow_table_free(t);
+			return NULL;
+		}
 	}
 	return t;
 }
 
 void flow_table_free(struct flow_table *t)
 {
-	size_t n;
+	struct flow_array array[FLOW_ARRAYS];
 
 	if (t == NULL)
 		return;
-	n = (size_t)t->capacity + 1;
-	unmap(t->bucket, t->bucket_count * sizeof(*t->bucket));
-	unmap(t->hot, n * sizeof(*t->hot));
-	unmap(t->stats, n * 2 * sizeof(*t->stats));
-	unmap(t->cold, n * sizeof(*t->cold));
-	unmap(t->link, links(t) * sizeof(*t->link));
-	unmap(t->tunnel, FLOW_TUNNELS * sizeof(*t->tunnel));
-	unmap(t->tunnel_bucket, FLOW_TUNNEL_BUCKETS * sizeof(*t->tunnel_bucket));
+	arrays_of(t, array);
+	for (unsigned k = 0; k < FLOW_ARRAYS; k++)
+		unmap(*array[k].at, array[k].bytes);
 	free(t);
+}
+
+void flow_table_listen(struct flow_table *t, const struct flow_listener *listener)
+{
+	t->listener = *listener;
+}
+
+uint64_t flow_table_id(const struct flow_table *t, uint32_t index)
+{
+	return flow_id_of(t, index);
+}
+
+uint16_t flow_table_capture(const struct flow_table *t, uint32_t index)
+{
+	return flow_capture_of(&t->hot[index]);
+}
+
+unsigned flow_table_tuple(const struct flow_table *t, uint32_t index, struct flow_tuple *ret)
+{
+	flow_tuple_of(t, index, ret);
+	return t->hot[index].bits & FLOW_TO_SERVER;
 }
 
 unsigned flow_table_active(const struct flow_table *t)
@@ -136,12 +190,14 @@ unsigned flow_table_active(const struct flow_table *t)
 
 size_t flow_table_bytes(const struct flow_table *t)
 {
-	size_t n = (size_t)t->capacity + 1;
+	struct flow_table copy = *t;
+	struct flow_array array[FLOW_ARRAYS];
+	size_t sum = sizeof(*t);
 
-	return t->bucket_count * sizeof(*t->bucket) +
-	       n * (sizeof(*t->hot) + 2 * sizeof(*t->stats) + sizeof(*t->cold)) +
-	       links(t) * sizeof(*t->link) + FLOW_TUNNELS * sizeof(*t->tunnel) +
-	       FLOW_TUNNEL_BUCKETS * sizeof(*t->tunnel_bucket) + sizeof(*t);
+	arrays_of(&copy, array);
+	for (unsigned k = 0; k < FLOW_ARRAYS; k++)
+		sum += array[k].bytes;
+	return sum;
 }
 
 // --- Captures ---
@@ -173,10 +229,10 @@ static inline bool is_match(const struct flow_table *t, uint32_t index, const st
 {
 	const struct flow_hot *h = &t->hot[index];
 
-	if (((h->word[0] ^ r->word[0]) | (h->word[1] ^ r->word[1])) != 0)
+	if (((h->word[0] ^ r->layer->key[0]) | (h->word[1] ^ r->layer->key[1])) != 0)
 		return false;
-	return !flow_is_extended(r->word[0]) ||
-	       flow_key_equal_extended(&t->config, &t->cold[index], r->packet, r->layer);
+	return !flow_is_extended(r->layer->key[0]) ||
+	       flow_key_equal_extended(t, index, r->packet, r->layer);
 }
 
 static uint32_t find_in(const struct flow_table *t, uint32_t bucket, const struct flow_ref *r)
@@ -209,7 +265,6 @@ static bool claim_slot(struct flow_table *t, uint32_t bucket, uint32_t index, ui
 	slot = (unsigned)__builtin_ctz(m);
 	b->signature[slot] = signature;
 	b->index[slot] = index;
-	t->cold[index].slot = bucket * FLOW_BUCKET_SLOTS + slot;
 	return true;
 }
 
@@ -250,16 +305,35 @@ static void give_index(struct flow_table *t, uint32_t i)
 	t->free = i;
 }
 
+// Takes a flow's note out of a bucket. Returns false where it is not there.
+static bool clear_slot(struct flow_table *t, uint32_t bucket, uint32_t index, uint16_t signature)
+{
+	struct flow_bucket *b = &t->bucket[bucket];
+
+	for (unsigned m = bucket_match(b, signature); m != 0; m &= m - 1) {
+		unsigned slot = (unsigned)__builtin_ctz(m);
+
+		if (b->index[slot] == index) {
+			b->signature[slot] = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
 void flow_release(struct flow_table *t, uint32_t index)
 {
 	struct flow_hot *h = &t->hot[index];
 	struct flow_capture_state *c = &t->capture[flow_capture_of(h)];
-	uint32_t slot = t->cold[index].slot;
+	uint64_t hash = flow_key_rehash(h->word);
+	uint16_t signature = signature_of(hash);
 
-	t->bucket[slot / FLOW_BUCKET_SLOTS].signature[slot % FLOW_BUCKET_SLOTS] = 0;
+	if (!clear_slot(t, bucket_first(t, hash), index, signature))
+		clear_slot(t, bucket_second(t, hash), index, signature);
 	flow_wheel_remove(t, index);
 	flow_tunnel_put(t, t->cold[index].tunnel);
 	h->word[0] = 0;
+	t->volume[index] = 0;
 	give_index(t, index);
 	t->active--;
 	c->active--;
@@ -318,7 +392,8 @@ static uint32_t add(struct flow_table *t, const struct flow_ref *r)
 	return 0;
 }
 
-static void create(struct flow_table *t, const struct flow_ref *r)
+// Returns the new flow's index, 0 where no entry could be had.
+static uint32_t create(struct flow_table *t, const struct flow_ref *r)
 {
 	struct flow_capture_state *c = &t->capture[r->packet->capture];
 	uint32_t i;
@@ -327,7 +402,7 @@ static void create(struct flow_table *t, const struct flow_ref *r)
 	i = add(t, r);
 	if (i == 0) {
 		counter_add(c->counters, COUNTER_flow_memcap, 1);
-		return;
+		return 0;
 	}
 	t->active++;
 	c->active++;
@@ -337,10 +412,12 @@ static void create(struct flow_table *t, const struct flow_ref *r)
 	flow_part_begin(t, i, r->packet->now_ns);
 	flow_wheel_insert(t, i, r->packet->now_ns);
 	flow_update(t, i, r);
+	return i;
 }
 
-// A flow that has the packet's key: it may be over, by time or by a new connection.
-static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
+// A flow that has the packet's key: it may be over, by time or by a new connection. Returns the index
+// of the flow that got the packet, as create() does.
+static uint32_t existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 {
 	const struct flow_hot *h = &t->hot[i];
 	uint64_t now = r->packet->now_ns;
@@ -349,23 +426,74 @@ static void existing(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 				     (t->config.active_ns != 0 &&
 					     (int32_t)((uint32_t)(now >> 24) - h->part_q) >= 0),
 		    0) &&
-		flow_resolve(t, i, now, true)) {
-		create(t, r);
-		return;
-	}
+		flow_resolve(t, i, now, true))
+		return create(t, r);
 	if (__builtin_expect(flow_is_reused(t, i, r), 0)) {
 		flow_finish(t, i, FLOW_END_REUSE);
-		create(t, r);
-		return;
+		return create(t, r);
 	}
 	flow_update(t, i, r);
+	return i;
+}
+
+static inline bool is_segment(const struct flow_table *t, const struct flow_ref *r)
+{
+	return t->listener.segment != NULL && r->layer->proto == 6 &&
+	       (r->layer->flags & LAYER_L4) != 0;
+}
+
+// The usual packet of a flow in the middle of its life: nothing of the flow changes but its figures,
+// and they can wait.
+static inline bool is_usual(
+	const struct flow_table *t, const struct flow_hot *h, const struct flow_ref *r)
+{
+	uint64_t now = r->now_ns;
+
+	return r->is_plain && now - h->last_now_ns <= t->log_dt_most_ns &&
+	       (h->bits & FLOW_LOGS << r->direction) && h->ttl[r->direction] == r->ttl &&
+	       (int32_t)((uint32_t)(now >> 24) - h->part_q) < 0;
+}
+
+static inline void log_packet(struct flow_hot *h, const struct flow_ref *r)
+{
+	uint64_t now = r->now_ns;
+	unsigned k = h->log_count;
+
+	h->log_dt[k] = (uint32_t)(now - h->last_now_ns);
+	h->log_size[k] = r->size;
+	h->log_window[k] = r->window;
+	h->log_header[k] = r->header;
+	h->log_flags[k] = r->flags;
+	h->log_count = (uint8_t)(k + 1);
+	h->last_now_ns = now;
+	h->bits |= r->bits;
 }
 
 // --- A burst ---
 
+// What the log takes of a packet, while its descriptor is at hand.
+static inline void describe(struct flow_ref *r, const struct packet *p, const struct ip_layer *l)
+{
+	bool has_l4 = l->flags & LAYER_L4, is_tcp = has_l4 && l->proto == 6;
+	uint32_t payload = has_l4 ? l->payload_len : 0, header = p->wirelen - payload;
+	uint8_t tcp_flags = is_tcp ? l->tcp.flags : 0;
+
+	r->now_ns = p->now_ns;
+	r->size = (uint16_t)p->wirelen;
+	r->window = is_tcp ? l->tcp.window : 0;
+	r->header = (uint8_t)header;
+	r->flags = (uint8_t)(tcp_flags | r->direction | (payload == 0 ? FLOW_LOG_EMPTY : 0) |
+			     (is_tcp ? FLOW_LOG_TCP : 0));
+	r->ttl = l->ttl;
+	r->bits = p->flags & PACKET_TRUNCATED ? FLOW_TRUNCATED : 0;
+	r->is_plain = p->ts_ns == p->now_ns && p->wirelen < UINT16_MAX &&
+	              !(tcp_flags & FLOW_LOG_TAKEN) && (payload == 0 || header <= UINT8_MAX);
+}
+
 static unsigned collect(struct flow_table *t, struct packet *const *pkts, unsigned n, unsigned *at,
 	unsigned *layer, struct flow_ref *refs)
 {
+	uint32_t largest = t->size_largest;
 	unsigned count = 0;
 
 	for (; *at < n; (*at)++, *layer = 0) {
@@ -378,19 +506,40 @@ static unsigned collect(struct flow_table *t, struct packet *const *pkts, unsign
 			if (l->owner != t->worker)
 				continue;
 			if (count == PACKET_BURST)
-				return count;
+				goto full;
 			r->packet = p;
 			r->layer = l;
 			r->layer_number = (uint8_t)*layer;
 			r->direction = l->swapped;
 			r->signature = signature_of(l->hash);
 			r->bucket = bucket_first(t, l->hash);
-			__builtin_prefetch(&t->bucket[r->bucket]);
-			flow_key_words(&t->config, p, l, r->word);
+			prefetch(&t->bucket[r->bucket]);
+			describe(r, p, l);
 			count++;
 		}
+		largest = p->wirelen > largest ? p->wirelen : largest;
 	}
+full:
+	t->size_largest = largest;
 	return count;
+}
+
+// The lines of a flow's figures, where the packet will be taken to them. Only a guess: earlier packets
+// of the burst may fill the log or empty it.
+static inline void prefetch_figures(const struct flow_table *t, const struct flow_ref *r)
+{
+	uint32_t i = r->index;
+	const struct flow_hot *h = &t->hot[i];
+
+	if (h->log_count < FLOW_LOG_PKTS && (h->bits & FLOW_LOGS << r->direction) && r->is_plain)
+		return;
+	prefetch(&t->turn[i]);
+	prefetch(&t->stats[2 * i]);
+	prefetch(&t->stats[2 * i + 1]);
+	if (!(h->bits & FLOW_SPLT_FULL)) {
+		prefetch(&t->splt[2 * i]);
+		prefetch(&t->splt[2 * i + 1]);
+	}
 }
 
 static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
@@ -403,11 +552,15 @@ static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
 		r->index = i;
 		if (i == 0)
 			continue;
-		__builtin_prefetch(&t->hot[i], 1);
-		__builtin_prefetch(&t->stats[2 * i + r->direction], 1);
-		if (flow_is_extended(r->word[0]))
-			__builtin_prefetch(&t->cold[i]);
+		prefetch(&t->hot[i]);
+		if (flow_is_extended(r->layer->key[0]))
+			prefetch(&t->ends[i]);
+		if (is_segment(t, r))
+			t->listener.soon(t->listener.ctx, i);
 	}
+	for (unsigned k = 0; k < n; k++)
+		if (refs[k].index != 0)
+			prefetch_figures(t, &refs[k]);
 	for (unsigned k = 0; k < n; k++) {
 		struct flow_ref *r = &refs[k];
 		uint32_t i = r->index;
@@ -416,9 +569,15 @@ static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
 		if (__builtin_expect(i == 0 || !is_match(t, i, r), 0))
 			i = find(t, r);
 		if (__builtin_expect(i == 0, 0))
-			create(t, r);
+			i = create(t, r);
+		else if (__builtin_expect(!is_usual(t, &t->hot[i], r), 0))
+			i = existing(t, i, r);
+		else if (t->hot[i].log_count < FLOW_LOG_PKTS)
+			log_packet(&t->hot[i], r);
 		else
-			existing(t, i, r);
+			flow_log_over(t, i, r);
+		if (is_segment(t, r))
+			t->listener.segment(t->listener.ctx, i, r->packet, r->layer);
 	}
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one packet changes in its flow: counts and running moments, TCP's state, latencies, the sequence
-// of the first packets. The usual packet touches the hot line and its direction's statistics; cold is
-// for beginnings, ends and turns.
+// What one packet changes in its flow: beginnings of flows, parts and directions, TCP's state. The
+// usual packet only goes into the flow's log (see table.c); here are those that do not, and what is
+// taken with them from the log to the figures.
 #include <string.h>
 
 #include "flow_internal.h"
@@ -47,15 +47,16 @@ static uint8_t first_direction(const struct flow_ref *r)
 static void join_tunnel(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 {
 	const struct ip_layer *around = &r->layer[-1];
+	struct flow_turn *u = &t->turn[i];
 	struct flow_cold *c = &t->cold[i];
 	bool to_client = r->direction != (t->hot[i].bits & FLOW_TO_SERVER), swapped = false;
 
-	c->tunnel = flow_tunnel_get(t, r->packet, r->layer_number, &swapped);
+	c->tunnel = (uint16_t)flow_tunnel_get(t, r->packet, r->layer_number, &swapped);
 	if (c->tunnel == 0)
 		counter_add(t->capture[r->packet->capture].counters, COUNTER_tunnel_memcap, 1);
 	if (swapped != to_client)
-		c->marks |= FLOW_TUNNEL_SWAPPED;
-	c->tunnel_proto = around->proto;
+		u->marks |= FLOW_TUNNEL_SWAPPED;
+	u->tunnel_proto = around->proto;
 	c->tunnel_port[to_client] = around->src_port;
 	c->tunnel_port[!to_client] = around->dst_port;
 }
@@ -66,24 +67,23 @@ void flow_create(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 	const struct ip_layer *l = r->layer;
 	struct flow_capture_state *capture = &t->capture[p->capture];
 	struct flow_hot *h = &t->hot[i];
+	struct flow_turn *u = &t->turn[i];
 	struct flow_cold *c = &t->cold[i];
-	uint32_t slot = c->slot;
 
 	memset(h, 0, sizeof(*h));
-	memset(&t->stats[2 * i], 0, 2 * sizeof(t->stats[0]));
+	memset(u, 0, sizeof(*u));
 	memset(c, 0, sizeof(*c));
-	c->slot = slot;
-	h->word[0] = r->word[0];
-	h->word[1] = r->word[1];
+	h->word[0] = l->key[0];
+	h->word[1] = l->key[1];
 	h->last_now_ns = p->now_ns;
 	h->bits = first_direction(r);
-	memcpy(c->a, l->swapped ? l->dst : l->src, 16);
-	memcpy(c->b, l->swapped ? l->src : l->dst, 16);
-	c->vlan_count = p->vlan_count;
+	memcpy(t->ends[i].a, l->swapped ? l->dst : l->src, 16);
+	memcpy(t->ends[i].b, l->swapped ? l->src : l->dst, 16);
+	u->vlan_count = p->vlan_count;
 	memcpy(c->vlan, p->vlan, p->vlan_count * sizeof(p->vlan[0]));
-	c->flow_id = flow_key_id(capture, &t->config, p, r->layer_number, r->word);
-	c->wscale[0] = c->wscale[1] = 0xff;
-	c->tunnel_depth = r->layer_number;
+	t->splt[2 * i].other = flow_key_id(capture, &t->config, p, r->layer_number, l->key);
+	u->wscale[0] = u->wscale[1] = 0xff;
+	u->tunnel_depth = r->layer_number;
 	if (r->layer_number > 0)
 		join_tunnel(t, i, r);
 	if (l->proto == 6 && (l->flags & LAYER_L4) && !(l->tcp.flags & SYN)) {
@@ -100,22 +100,10 @@ bool flow_is_reused(const struct flow_table *t, uint32_t i, const struct flow_re
 
 	if (l->proto != 6 || !(l->flags & LAYER_L4) || (l->tcp.flags & (SYN | ACK | RST)) != SYN)
 		return false;
-	if (t->cold[i].marks & FLOW_SEEN_SYN << r->direction)
+	if (t->turn[i].marks & FLOW_SEEN_SYN << r->direction)
 		return t->cold[i].isn[r->direction] != l->tcp.seq;
 	// No SYN seen this way: it came late, unless the old connection was over.
 	return (h->state & FLOW_CLOSED) != 0;
-}
-
-// --- Moments (Welford; third moment by Pebay) ---
-
-// scale: the unit of m3.
-static inline void moments(double x, double n, double *mean, double *m2, float *m3, double scale)
-{
-	double d = x - *mean, dn = d / n, t = d * dn * (n - 1);
-
-	*mean += dn;
-	*m3 = (float)(*m3 + scale * (t * dn * (n - 2) - 3 * *m2 * dn));
-	*m2 += t;
 }
 
 // --- TCP ---
@@ -133,9 +121,10 @@ static void tcp_close(struct flow_table *t, uint32_t i, uint8_t why, uint64_t no
 }
 
 // Whether the other side's FIN has been acknowledged by this segment.
-static bool acks_fin(const struct flow_cold *c, unsigned d, const struct ip_layer *l)
+static bool acks_fin(
+	const struct flow_turn *u, const struct flow_cold *c, unsigned d, const struct ip_layer *l)
 {
-	return (c->marks & FLOW_SEEN_FIN << (d ^ 1)) && (l->tcp.flags & ACK) &&
+	return (u->marks & FLOW_SEEN_FIN << (d ^ 1)) && (l->tcp.flags & ACK) &&
 	       (int32_t)(l->tcp.ack - c->fin_end[d ^ 1]) >= 0;
 }
 
@@ -170,11 +159,14 @@ static uint8_t tcp_after_fin(uint8_t state, bool from_client, bool is_fin, bool 
 	return from_client ? FLOW_TCP_FIN_WAIT1 : FLOW_TCP_CLOSE_WAIT;
 }
 
-static void syn_options(
-	struct flow_hot *h, struct flow_cold *c, const struct ip_layer *l, unsigned d)
+static void syn_options(struct flow_table *t, uint32_t i, const struct ip_layer *l, unsigned d)
 {
-	if (!(c->marks & FLOW_SEEN_SYN << d)) {
-		c->marks |= (uint16_t)(FLOW_SEEN_SYN << d);
+	struct flow_hot *h = &t->hot[i];
+	struct flow_turn *u = &t->turn[i];
+	struct flow_cold *c = &t->cold[i];
+
+	if (!(u->marks & FLOW_SEEN_SYN << d)) {
+		u->marks |= (uint16_t)(FLOW_SEEN_SYN << d);
 		c->isn[d] = l->tcp.seq;
 		if (h->bits & FLOW_MIDSTREAM)
 			h->bits |= FLOW_GUESSED; // late: nothing is turned round
@@ -182,32 +174,36 @@ static void syn_options(
 	if (l->flags & LAYER_TCP_MSS)
 		c->mss[d] = l->tcp.mss;
 	if (l->flags & LAYER_TCP_WSCALE)
-		c->wscale[d] = l->tcp.wscale;
+		u->wscale[d] = l->tcp.wscale;
 }
 
-static void tcp_handshake(
-	struct flow_hot *h, struct flow_cold *c, const struct ip_layer *l, unsigned d, uint64_t ts)
+static void tcp_handshake(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 {
+	const struct ip_layer *l = r->layer;
+	struct flow_hot *h = &t->hot[i];
+	struct flow_turn *u = &t->turn[i];
+	struct flow_cold *c = &t->cold[i];
 	unsigned flags = l->tcp.flags & (SYN | ACK | RST);
-	bool from_client = d == (h->bits & FLOW_TO_SERVER);
+	bool from_client = r->direction == (h->bits & FLOW_TO_SERVER);
+	uint64_t ts = r->packet->ts_ns;
 	uint64_t wait = ts >= c->handshake_at_ns ? ts - c->handshake_at_ns : 0;
 	uint8_t state = h->state & FLOW_STATE;
 
 	if (flags & SYN)
-		syn_options(h, c, l, d);
+		syn_options(t, i, l, r->direction);
 	if (flags == SYN && from_client) {
-		if (!(c->marks & FLOW_SYNACK_TIMED)) {
+		if (!(u->marks & FLOW_SYNACK_TIMED)) {
 			c->handshake_at_ns = ts;
-			c->marks |= FLOW_SYN_TIMED;
+			u->marks |= FLOW_SYN_TIMED;
 		}
 		if (state == FLOW_TCP_NONE)
 			state = FLOW_TCP_SYN_SENT;
 	} else if (flags == (SYN | ACK)) {
-		if (!(c->marks & FLOW_SYNACK_TIMED)) {
-			if (c->marks & FLOW_SYN_TIMED)
+		if (!(u->marks & FLOW_SYNACK_TIMED)) {
+			if (u->marks & FLOW_SYN_TIMED)
 				c->syn = flow_compact(wait);
 			c->handshake_at_ns = ts;
-			c->marks |= FLOW_SYNACK_TIMED;
+			u->marks |= FLOW_SYNACK_TIMED;
 		}
 		if (state <= FLOW_TCP_SYN_SENT)
 			state = FLOW_TCP_SYN_RECV;
@@ -225,104 +221,56 @@ static void tcp_update(struct flow_table *t, uint32_t i, const struct flow_ref *
 {
 	const struct ip_layer *l = r->layer;
 	struct flow_hot *h = &t->hot[i];
+	struct flow_turn *u = &t->turn[i];
 	struct flow_cold *c = &t->cold[i];
 	unsigned d = r->direction;
 	uint8_t flags = l->tcp.flags, state = h->state & FLOW_STATE;
 	bool from_client = d == (h->bits & FLOW_TO_SERVER), acked;
 
 	if ((flags & SYN) || state < FLOW_TCP_ESTABLISHED)
-		tcp_handshake(h, c, l, d, r->packet->ts_ns);
+		tcp_handshake(t, i, r);
 	state = h->state & FLOW_STATE;
 	if ((flags & FIN) || state > FLOW_TCP_ESTABLISHED) {
-		if ((flags & FIN) && !(c->marks & FLOW_SEEN_FIN << d)) {
-			c->marks |= (uint16_t)(FLOW_SEEN_FIN << d);
+		if ((flags & FIN) && !(u->marks & FLOW_SEEN_FIN << d)) {
+			u->marks |= (uint16_t)(FLOW_SEEN_FIN << d);
 			c->fin_end[d] = l->tcp.seq + l->payload_len + 1;
 		}
-		acked = acks_fin(c, d, l);
+		acked = acks_fin(u, c, d, l);
 		h->state = (uint8_t)((h->state & ~FLOW_STATE) |
 				     tcp_after_fin(state, from_client, flags & FIN, acked));
 	}
-	h->tcp_flags[d] |= flags;
 	if (flags & RST) {
 		h->state = (uint8_t)((h->state & ~FLOW_STATE) | FLOW_TCP_CLOSED);
 		tcp_close(t, i, FLOW_CLOSED_RST, r->packet->now_ns);
-	} else if ((c->marks & FLOW_SEEN_FINS) == FLOW_SEEN_FINS) {
+	} else if ((u->marks & FLOW_SEEN_FINS) == FLOW_SEEN_FINS) {
 		tcp_close(t, i, FLOW_CLOSED_FIN, r->packet->now_ns);
 	}
 }
 
-// --- Turns: request and response ---
-
-static void payload_turn(struct flow_hot *h, struct flow_cold *c, unsigned d, uint64_t ts)
-{
-	bool to_server = d == (h->bits & FLOW_TO_SERVER);
-	uint64_t wait;
-
-	h->bits = (uint8_t)((h->bits & ~FLOW_PAYLOAD_LAST) | FLOW_PAYLOAD_SEEN |
-			    (d ? FLOW_PAYLOAD_LAST : 0));
-	if (to_server) {
-		c->request_at_ns = ts;
-		c->marks |= FLOW_REQUEST_OPEN;
-		return;
-	}
-	if (!(c->marks & FLOW_REQUEST_OPEN))
-		return;
-	wait = ts > c->request_at_ns ? ts - c->request_at_ns : 0;
-	c->marks &= (uint16_t)~FLOW_REQUEST_OPEN;
-	if (c->first_response == 0)
-		c->first_response = flow_compact(wait);
-	if (c->response_samples == 0 || flow_compact(wait) < c->response_min)
-		c->response_min = flow_compact(wait);
-	if (c->response_samples == 0 || flow_compact(wait) > c->response_max)
-		c->response_max = flow_compact(wait);
-	c->response_sum_ns += wait;
-	c->response_samples++;
-}
-
-static void splt_add(struct flow_table *t, uint32_t i, const struct flow_ref *r, uint32_t payload)
-{
-	struct flow_hot *h = &t->hot[i];
-	struct flow_cold *c = &t->cold[i];
-	unsigned n = c->splt_count;
-	uint64_t before, dt = 0;
-
-	if (n > 0) {
-		before = t->stats[2 * i + (c->splt_direction >> (n - 1) & 1)].last_ns;
-		dt = r->packet->ts_ns > before ? r->packet->ts_ns - before : 0;
-	}
-	c->splt_dt[n] = dt > UINT32_MAX ? UINT32_MAX : (uint32_t)dt;
-	c->splt_size[n] = payload > UINT16_MAX ? UINT16_MAX : (uint16_t)payload;
-	c->splt_direction |= (uint16_t)(r->direction << n);
-	c->splt_flags[n] = r->layer->proto == 6 && (r->layer->flags & LAYER_L4)
-	                           ? r->layer->tcp.flags
-	                           : 0;
-	c->splt_count = (uint8_t)(n + 1);
-	if (c->splt_count == FLOW_SPLT_PKTS)
-		h->bits |= FLOW_SPLT_FULL;
-}
-
-// --- Every packet ---
+// --- Every packet that is not logged ---
 
 static void first_of_direction(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 {
-	struct flow_stats *s = &t->stats[2 * i + r->direction];
+	unsigned d = r->direction;
+	struct flow_stats *s = &t->stats[2 * i + d];
 	const struct ip_layer *l = r->layer;
 	struct flow_hot *h = &t->hot[i];
+	struct flow_turn *u = &t->turn[i];
 	struct flow_cold *c = &t->cold[i];
-	unsigned d = r->direction;
+	uint64_t last_ns = u->marks & FLOW_SEEN << d ? s->last_ns : 0;
 
-	if (h->pkts[d ^ 1] == 0 || r->packet->ts_ns < c->first_ns)
-		c->first_ns = r->packet->ts_ns;
-	s->ttl_min = s->ttl_max = l->ttl;
-	s->iat_min = UINT32_MAX;
-	s->iat_max = 0;
-	s->window_min = UINT16_MAX;
-	s->window_max = 0;
+	if (!(u->marks & FLOW_BOTH_COUNT) || r->packet->ts_ns < u->first_ns)
+		u->first_ns = r->packet->ts_ns;
+	u->marks |= (uint16_t)(FLOW_COUNTS << d);
+	*s = (struct flow_stats){.last_ns = last_ns, .iat_min = UINT32_MAX, .size_min = UINT16_MAX};
+	c->ttl_min[d] = c->ttl_max[d] = l->ttl;
+	u->window_min[d] = UINT16_MAX;
+	u->window_max[d] = 0;
 	c->size_big[d] = 0;
-	if (c->marks & FLOW_SEEN << d)
+	if (u->marks & FLOW_SEEN << d)
 		return;
-	c->marks |= (uint16_t)(FLOW_SEEN << d);
-	if (c->marks & FLOW_SEEN << (d ^ 1))
+	u->marks |= (uint16_t)(FLOW_SEEN << d);
+	if (u->marks & FLOW_SEEN << (d ^ 1))
 		h->bits |= FLOW_REPLIED;
 	if (l->proto == 6 && (l->flags & LAYER_L4))
 		c->window_first[d] = l->tcp.window;
@@ -333,12 +281,12 @@ static void first_of_direction(struct flow_table *t, uint32_t i, const struct fl
 }
 
 // Time went back within a direction: first and last are the extremes all the same.
-static void went_back(struct flow_cold *c, const struct flow_stats *s, uint64_t ts)
+static void went_back(struct flow_table *t, uint32_t i, uint64_t last_ns, uint64_t ts)
 {
-	if (s->last_ns > c->max_ns)
-		c->max_ns = s->last_ns;
-	if (ts < c->first_ns)
-		c->first_ns = ts;
+	if (last_ns > t->cold[i].max_ns)
+		t->cold[i].max_ns = last_ns;
+	if (ts < t->turn[i].first_ns)
+		t->turn[i].first_ns = ts;
 }
 
 // The first packet after a part was written.
@@ -350,66 +298,71 @@ static void next_part(struct flow_table *t, uint32_t i, uint64_t now_ns)
 	flow_wheel_insert(t, i, now_ns);
 }
 
+// What the log does not say of a packet: it only takes those of which there is nothing to say here.
+static void beyond_log(struct flow_table *t, uint32_t i, const struct flow_ref *r)
+{
+	const struct packet *p = r->packet;
+	unsigned d = r->direction;
+	struct flow_stats *s = &t->stats[2 * i + d];
+	struct flow_hot *h = &t->hot[i];
+	struct flow_cold *c = &t->cold[i];
+
+	if (!(t->turn[i].marks & FLOW_COUNTS << d)) {
+		first_of_direction(t, i, r);
+	} else {
+		if (p->ts_ns < s->last_ns)
+			went_back(t, i, s->last_ns, p->ts_ns);
+		if (r->ttl != h->ttl[d]) {
+			c->ttl_min[d] = r->ttl < c->ttl_min[d] ? r->ttl : c->ttl_min[d];
+			c->ttl_max[d] = r->ttl > c->ttl_max[d] ? r->ttl : c->ttl_max[d];
+		}
+	}
+	h->ttl[d] = r->ttl;
+	if (p->wirelen >= UINT16_MAX && p->wirelen > c->size_big[d])
+		c->size_big[d] = p->wirelen;
+}
+
+static bool is_full(const struct flow_table *t, uint32_t i)
+{
+	const struct flow_stats *s = &t->stats[2 * i];
+	const uint32_t most = UINT32_MAX - FLOW_LOG_PKTS - 1;
+	unsigned marks = t->turn[i].marks;
+
+	return ((marks & FLOW_COUNTS) && s[0].pkts >= most) ||
+	       ((marks & FLOW_COUNTS << 1) && s[1].pkts >= most);
+}
+
 void flow_update(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 {
 	const struct packet *p = r->packet;
 	const struct ip_layer *l = r->layer;
 	unsigned d = r->direction;
 	struct flow_hot *h = &t->hot[i];
-	struct flow_stats *s = &t->stats[2 * i + d];
-	uint32_t payload = l->flags & LAYER_L4 ? l->payload_len : 0;
-	uint16_t size = p->wirelen < UINT16_MAX ? (uint16_t)p->wirelen : UINT16_MAX;
-	uint32_t n;
+	bool is_tcp = l->proto == 6 && (l->flags & LAYER_L4), is_usual = true;
 
-	if (__builtin_expect(h->pkts[d] == UINT32_MAX, 0))
+	flow_sync(t, i);
+	if (__builtin_expect(is_full(t, i), 0))
 		flow_part_end(t, i); // as if it had lasted too long
-	if (__builtin_expect((h->pkts[0] | h->pkts[1]) == 0, 0) &&
-		!(t->cold[i].marks & FLOW_PART_OPEN))
+	if (__builtin_expect(!(t->turn[i].marks & FLOW_PART_OPEN), 0))
 		next_part(t, i, p->now_ns);
-	if (__builtin_expect(!(h->bits & FLOW_SPLT_FULL), 0))
-		splt_add(t, i, r, payload);
-	n = ++h->pkts[d];
-	h->bytes[d] += p->wirelen;
 	// Queues of a capture have clocks of their own: one may be behind.
 	if (p->now_ns > h->last_now_ns)
 		h->last_now_ns = p->now_ns;
-	if (p->flags & PACKET_TRUNCATED)
-		h->bits |= FLOW_TRUNCATED;
-	moments(p->wirelen, n, &s->size_mean, &s->size_m2, &s->size_m3, 1);
-	if (__builtin_expect(n == 1, 0)) {
-		first_of_direction(t, i, r);
-		h->size_min[d] = h->size_max[d] = size;
-	} else {
-		uint64_t dt = p->ts_ns > s->last_ns ? p->ts_ns - s->last_ns : 0;
-		uint32_t compact = flow_compact(dt);
-
-		if (__builtin_expect(p->ts_ns < s->last_ns, 0))
-			went_back(&t->cold[i], s, p->ts_ns);
-		moments((double)dt, n - 1, &s->iat_mean, &s->iat_m2, &s->iat_m3, FLOW_IAT_M3_SCALE);
-		s->iat_min = compact < s->iat_min ? compact : s->iat_min;
-		s->iat_max = compact > s->iat_max ? compact : s->iat_max;
-		h->size_min[d] = size < h->size_min[d] ? size : h->size_min[d];
-		h->size_max[d] = size > h->size_max[d] ? size : h->size_max[d];
-		s->ttl_min = l->ttl < s->ttl_min ? l->ttl : s->ttl_min;
-		s->ttl_max = l->ttl > s->ttl_max ? l->ttl : s->ttl_max;
-	}
-	s->last_ns = p->ts_ns;
-	if (__builtin_expect(size == UINT16_MAX, 0) && p->wirelen > t->cold[i].size_big[d])
-		t->cold[i].size_big[d] = p->wirelen;
-	if (payload > 0 &&
-		__builtin_expect(
-			!(h->bits & FLOW_PAYLOAD_SEEN) || !!(h->bits & FLOW_PAYLOAD_LAST) != d, 0))
-		payload_turn(h, &t->cold[i], d, p->ts_ns);
-	if (l->proto == 6 && (l->flags & LAYER_L4)) {
-		uint16_t w = l->tcp.window;
-
-		s->window_min = w < s->window_min ? w : s->window_min;
-		s->window_max = w > s->window_max ? w : s->window_max;
-		if (__builtin_expect((l->tcp.flags & (SYN | FIN | RST)) ||
-					     (h->state & FLOW_STATE) != FLOW_TCP_ESTABLISHED,
-			    0))
-			tcp_update(t, i, r);
-		else
-			h->tcp_flags[d] |= l->tcp.flags;
-	}
+	h->bits |= r->bits;
+	beyond_log(t, i, r);
+	flow_account(t, i,
+		&(struct flow_facts){.ts_ns = p->ts_ns,
+			.size = p->wirelen,
+			.payload = l->flags & LAYER_L4 ? l->payload_len : 0,
+			.window_low = is_tcp ? l->tcp.window : UINT16_MAX,
+			.window_high = is_tcp ? l->tcp.window : 0,
+			.tcp_flags = is_tcp ? l->tcp.flags : 0,
+			.direction = (uint8_t)d});
+	flow_volume_set(t, i);
+	if (is_tcp && ((l->tcp.flags & (SYN | FIN | RST)) ||
+			      (h->state & FLOW_STATE) != FLOW_TCP_ESTABLISHED))
+		tcp_update(t, i, r);
+	if (l->proto == 6)
+		is_usual = h->state == FLOW_TCP_ESTABLISHED;
+	h->bits = (uint8_t)(is_usual ? h->bits | FLOW_LOGS << d : h->bits & ~(3 * FLOW_LOGS));
 }

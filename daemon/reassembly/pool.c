@@ -8,12 +8,17 @@
 
 #include "reassembly_internal.h"
 
+// Streams are met in any order: with small pages most of a segment's time would be spent on finding
+// where its stream lies.
 static void *map(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_HUGEPAGE);
+	return p;
 }
 
 static void unmap(void *p, size_t size)

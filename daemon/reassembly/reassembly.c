@@ -53,6 +53,7 @@ void reassembly_prefetch(const struct reassembly *r, uint32_t stream)
 		return;
 	__builtin_prefetch(&r->stream[stream].side[0], 1);
 	__builtin_prefetch(&r->stream[stream].side[1], 1);
+	__builtin_prefetch(&r->stream[stream].rtt, 1);
 }
 
 // --- Policies ---
@@ -150,17 +151,18 @@ static void end_side(const struct place *at, enum reassembly_end_reason reason)
 	deliver_end(at, reason);
 }
 
-void reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_reason reason)
+bool reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_reason reason,
+	struct reassembly_view *ret)
 {
 	struct reassembly_stream *s;
 	struct place at;
 	uint16_t capture;
 
 	if (stream == 0 || stream > r->config.streams)
-		return;
+		return false;
 	s = &r->stream[stream];
 	if (!(s->side[0].flags & SIDE_USED))
-		return;
+		return false;
 	capture = r->cold[stream].capture;
 	for (unsigned d = 0; d < 2; d++) {
 		place_set(&at, r, stream, d, capture);
@@ -170,12 +172,31 @@ void reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_r
 		COUNT(&at, one_sided, 1);
 	if (reason == REASSEMBLY_END_REUSE)
 		COUNT(&at, reused_tuple, 1);
+	if (ret != NULL)
+		reassembly_get(r, stream, ret);
 	s->side[0].flags = s->side[1].flags = 0;
 	r->capture_streams[capture]--;
 	counter_set(at.counters, COUNTER_tcp_active, r->capture_streams[capture]);
+	return true;
 }
 
 // --- Questions ---
+
+void reassembly_part(struct reassembly *r, uint32_t stream)
+{
+	if (stream == 0 || stream > r->config.streams ||
+		!(r->stream[stream].side[0].flags & SIDE_USED))
+		return;
+	for (unsigned d = 0; d < 2; d++) {
+		const struct reassembly_side *s = &r->stream[stream].side[d];
+		struct side_cold *c = &r->cold[stream].side[d];
+
+		memset(&c->figures, 0, sizeof(c->figures));
+		memset(&r->stream[stream].rtt[d], 0, sizeof(r->stream[stream].rtt[d]));
+		c->part_segments = s->segments;
+		c->part_offset = s->offset;
+	}
+}
 
 bool reassembly_get(const struct reassembly *r, uint32_t stream, struct reassembly_view *ret)
 {
@@ -188,11 +209,16 @@ bool reassembly_get(const struct reassembly *r, uint32_t stream, struct reassemb
 	c = &r->cold[stream];
 	for (unsigned d = 0; d < 2; d++) {
 		const struct reassembly_side *s = &r->stream[stream].side[d];
+		const struct side_rtt *rtt = &r->stream[stream].rtt[d];
 		struct reassembly_figures *f = &ret->direction[d];
 
 		*f = c->side[d].figures;
-		f->segments = s->segments;
-		f->bytes_delivered = s->offset - f->gap_bytes;
+		f->rtt_sum_ns = rtt->sum_ns;
+		f->rtt_min_ns = rtt->min_ns;
+		f->rtt_max_ns = rtt->max_ns;
+		f->rtt_samples = rtt->samples;
+		f->segments = s->segments - c->side[d].part_segments;
+		f->bytes_delivered = s->offset - c->side[d].part_offset - f->gap_bytes;
 		blocks += c->side[d].blocks;
 		for (uint32_t i = c->side[d].held_head; i != 0; i = r->block[i].next)
 			blocks++;

@@ -227,12 +227,18 @@ void reassembly_segment(
 // Asks for the memory that reassembly_segment will touch.
 void reassembly_prefetch(const struct reassembly *, uint32_t stream);
 
-// Ends a stream: what is held is delivered behind its gaps. No effect on one that is not in use.
+// Ends a stream: what is held is delivered behind its gaps.
 // reason: REASSEMBLY_END_FIN and _RST stand for an end that the flow concluded from those; a
 // direction that was reset says RST whatever the reason is, but for REUSE.
-void reassembly_end(struct reassembly *, uint32_t stream, enum reassembly_end_reason);
+// ret: its figures as they stand at its end; NULL: not wanted.
+// Returns false where the stream was not in use.
+bool reassembly_end(struct reassembly *, uint32_t stream, enum reassembly_end_reason,
+	struct reassembly_view *ret);
 
-// Returns false where the stream is not in use.
+// The figures of the stream begin anew, as the flow's do when a part of it has been reported.
+void reassembly_part(struct reassembly *, uint32_t stream);
+
+// Figures since the stream began, or since its last part. Returns false where it is not in use.
 bool reassembly_get(const struct reassembly *, uint32_t stream, struct reassembly_view *ret);
 
 // The figures of a block of counters (a capture's, or a sum). Thread: any, on a copy of its own.
@@ -241,3 +247,21 @@ void reassembly_stats_of(const struct counters *, struct reassembly_stats *ret);
 size_t reassembly_bytes_in_use(const struct reassembly *); // of the budget
 size_t reassembly_bytes_peak(const struct reassembly *);
 size_t reassembly_bytes_reserved(const struct reassembly *); // the most it can ever touch
+
+// --- Several consumers of the same streams ---
+
+struct reassembly_fanout;
+
+enum { REASSEMBLY_CONSUMERS_MAX = 4 };
+
+// streams, hold_bytes: as in the configuration of the object that it will be the consumer of. A
+// consumer that asks for more than hold_bytes in one piece is left out alone. While one waits for more
+// bytes, the others may get those bytes later, together with what it waits for.
+// Returns NULL without memory, or for none or too many consumers.
+struct reassembly_fanout *reassembly_fanout_new(
+	const struct reassembly_consumer *, unsigned count, uint32_t streams, uint32_t hold_bytes);
+void reassembly_fanout_free(struct reassembly_fanout *); // accepts NULL
+struct reassembly_consumer reassembly_fanout_consumer(struct reassembly_fanout *);
+
+// A stream has ended (reassembly_end has returned): its number may be used again.
+void reassembly_fanout_forget(struct reassembly_fanout *, uint32_t stream);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layouts of the reassembly stage. A stream is two sides (one line each, all that a segment in order
-// touches) and a cold part. What is held is in blocks: the first block of a piece is also its record
+// Layouts of the reassembly stage. A stream is two sides (one line each) and their round-trip times
+// (one line), all that a segment in order touches, and a cold part. What is held is in blocks: the first block of a piece is also its record
 // and a node of its side's tree, the others hang off it. Blocks are numbered, 0 is none.
 //
 // Invariants: the pieces of a side do not overlap, all of them begin behind side.next, and
@@ -61,20 +61,32 @@ _Static_assert(sizeof(struct reassembly_side) == 64, "a side is one line");
 
 // What the consumer asked to hold, and the place among those that hold blocks.
 struct side_cold {
-	struct reassembly_figures figures;    // but for what the side itself can tell
+	struct reassembly_figures figures;    // but for what the side and its rtt can tell
 	uint64_t held_first_ns, held_last_ns; // earliest and latest of the held bytes
 	uint32_t held_head, held_tail;        // blocks
 	uint32_t held_at;                     // first byte in the first block
 	uint32_t need;
 	uint32_t base;
+	uint32_t part_segments; // of the side, when the part began
+	uint64_t part_offset;
 	uint32_t blocks;       // of pieces
 	uint32_t older, newer; // sides of the same class: 2 * stream + direction, 0 none
 	uint8_t class;         // 0: not listed
 };
 
+// From a segment of a side to its acknowledgement. Most acknowledgements of data bring a sample.
+struct side_rtt {
+	uint64_t sum_ns;
+	uint32_t min_ns, max_ns;
+	uint32_t samples;
+	uint32_t unused;
+};
+
 struct reassembly_stream {
 	struct reassembly_side side[2];
-} __attribute__((aligned(128)));
+	struct side_rtt rtt[2];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct reassembly_stream) == 192, "a stream is three lines");
 
 struct stream_cold {
 	struct side_cold side[2];

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "export.h"
@@ -194,7 +195,9 @@ static int run_allocate(struct workers *all, struct capture_run *run)
 	return 0;
 }
 
-static void tell_export(const struct workers *all, const struct capture_run *run)
+// dirfd: of the folder that streams are saved in, -1: they are not. Takes it, unless this fails.
+static int tell_export(
+	const struct workers *all, struct capture_run *run, int dirfd, const char *follow_to)
 {
 	struct export_capture e;
 
@@ -204,6 +207,8 @@ static void tell_export(const struct workers *all, const struct capture_run *run
 	snprintf(e.time_source, sizeof(e.time_source), "%s", capture_time_source(run->capture));
 	export_capture_set(run->status.index, &e);
 	export_capture_reset(all->export, run->status.index);
+	run->saves = dirfd >= 0;
+	return run->saves ? export_follow(all->export, run->status.index, dirfd, follow_to) : 0;
 }
 
 static int run_open(struct workers *all, struct capture_run *run,
@@ -230,11 +235,11 @@ static int run_open(struct workers *all, struct capture_run *run,
 }
 
 int captures_start(struct workers *all, const char *source_text, const char *name,
-	const char *filter, char *error, size_t size)
+	const char *filter, const char *follow_to, char *error, size_t size)
 {
 	struct capture_source *source = calloc(1, sizeof(*source));
 	struct capture_run *run = calloc(1, sizeof(*run));
-	int index, r = -ENOMEM;
+	int index, dirfd = -1, r = -ENOMEM;
 
 	if (source == NULL || run == NULL) {
 		snprintf(error, size, "no memory for a capture");
@@ -273,11 +278,20 @@ int captures_start(struct workers *all, const char *source_text, const char *nam
 		run->status.filter, sizeof(run->status.filter), "%s", filter != NULL ? filter : "");
 	run->status.phase = CAPTURE_STARTING;
 	run->status.started_ns = run->lost_ns = clock_wall_ns();
+	if (follow_to != NULL && follow_to[0] != '\0') {
+		r = dirfd = export_follow_open(follow_to, error, size);
+		if (r < 0)
+			goto fail;
+	}
 	r = run_open(all, run, source, filter, error, size);
 	if (r < 0)
 		goto fail;
+	r = tell_export(all, run, dirfd, follow_to);
+	if (r < 0) {
+		snprintf(error, size, "no memory to save streams");
+		goto fail;
+	}
 	free(source);
-	tell_export(all, run);
 	all->run[index] = run;
 	all->order[all->run_count++] = (uint16_t)index;
 	run->begun_missing = run->end_missing = all->config.count;
@@ -288,6 +302,8 @@ int captures_start(struct workers *all, const char *source_text, const char *nam
 		run->status.queues == 1 ? "" : "s");
 	return index;
 fail:
+	if (dirfd >= 0)
+		close(dirfd);
 	free(source);
 	run_free(run);
 	return r;

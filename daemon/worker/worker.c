@@ -82,7 +82,7 @@ static void capture_begin(struct worker *w, struct capture_run *run)
 	// sent us here, so what they steered for it is in the rings.
 	steer_drain_present(w);
 	w->pipeline.spread[index] = run->has_spread ? &run->spread : NULL;
-	error = flow_capture_begin(w->pipeline.flows, (uint16_t)index, &fc);
+	error = pipeline_capture_begin(&w->pipeline, (uint16_t)index, &fc, run->saves);
 	*c = (struct worker_capture){.run = run, .counters = run->counters[w->index]};
 	if (index >= w->capture_count)
 		w->capture_count = index + 1;

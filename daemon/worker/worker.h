@@ -15,6 +15,7 @@
 #include "defrag.h"
 #include "export.h"
 #include "flow.h"
+#include "reassembly.h"
 
 enum { WORKERS_MAX = 64, CAPTURES_MAX = FLOW_CAPTURES_MAX };
 
@@ -25,9 +26,11 @@ struct workers_config {
 	bool busy;               // poll without sleeping (production); else idle workers sleep
 	struct flow_config flow; // capacity: for each worker
 	struct decode_config decode;
-	struct defrag_config defrag; // limits: for each worker
-	size_t record_ring_bytes;    // each worker to the tail
-	size_t steer_ring_bytes;     // each worker to each other
+	struct defrag_config defrag;     // limits: for each worker
+	struct reassembly_config stream; // bytes: for each worker, 0: TCP is not put together
+	bool keeps_streams;              // their bytes go to the tail
+	size_t record_ring_bytes;        // each worker to the tail
+	size_t steer_ring_bytes;         // each worker to each other
 };
 
 // Starts the workers on EAL's worker lcores, or as control threads where there are too few lcores.
@@ -97,10 +100,11 @@ struct capture_status {
 };
 
 // Opens the source and starts it. name NULL or "": made from the source, unique. The filter is text.
+// follow_to: the folder that TCP streams are saved in, or NULL.
 // Returns the capture's index, or a negative errno with a message: -EEXIST name in use, -ENOSPC too
 // many captures, -ESHUTDOWN after captures_stop_all, else as capture_open.
 int captures_start(struct workers *, const char *source, const char *name, const char *filter,
-	char *error, size_t size);
+	const char *follow_to, char *error, size_t size);
 
 // Stops a running capture: its flows are ended (forced) and written, then done(ctx, ended) is called
 // from workers_dispatch(), where ended counts the flows that were active. An ended capture is taken off

@@ -156,6 +156,7 @@ struct capture_run {
 	struct capture_losses losses; // as last read
 	unsigned begun_missing;       // workers that have not begun it yet
 	unsigned end_missing;         // workers that have not ended it yet
+	bool saves;                   // its streams, to files
 	bool failed;                  // a queue failed
 	bool stop_asked;              // by a user
 	bool stopping;                // queues have been told

@@ -38,6 +38,8 @@ static void worker_free(struct worker *w)
 {
 	if (w == NULL)
 		return;
+	streams_free(w->pipeline.streams);
+	stream_copy_free(w->pipeline.copy);
 	flow_table_free(w->pipeline.flows);
 	defrag_free(w->pipeline.defrag);
 	ring_free(w->records);
@@ -88,6 +90,20 @@ static struct worker *worker_new(struct workers *all, unsigned index, unsigned l
 	w->pipeline.defrag = defrag_new(&config->defrag);
 	if (w->pipeline.flows == NULL || w->pipeline.defrag == NULL)
 		goto fail;
+	if (config->stream.bytes > 0) {
+		struct streams_config streams = {.reassembly = config->stream};
+
+		w->pipeline.copy = stream_copy_new(w->pipeline.flows, config->flow.capacity,
+			w->records, config->keeps_streams);
+		if (w->pipeline.copy == NULL)
+			goto fail;
+		streams.consumer[streams.consumer_count++] = stream_copy_consumer(w->pipeline.copy);
+
+		w->pipeline.streams = streams_new(
+			&streams, config->flow.capacity, w->pipeline.flows, w->records);
+		if (w->pipeline.streams == NULL)
+			goto fail;
+	}
 	w->flow_table_bytes = flow_table_bytes(w->pipeline.flows);
 	return w;
 fail:
@@ -122,7 +138,8 @@ int workers_start(
 		all->worker[i] = worker_new(all, i, lcore);
 		if (all->worker[i] == NULL) {
 			snprintf(error, size,
-				"no memory for worker %u: lower flow.capacity (%u flows a worker)",
+				"no memory for worker %u: lower flow.capacity (%u flows a worker) "
+				"or stream.bytes",
 				i, config->flow.capacity);
 			workers_stop(all);
 			return -ENOMEM;

@@ -4,7 +4,7 @@
 
 bench.py [--json FILE] [--quick] [--scale N] [PART...]
 
-Parts: flow files live queries memory workers flood. PKTAID_BUILD names the build (a release build).
+Parts: flow reassembly files live queries memory workers flood. PKTAID_BUILD names the build (a release build).
 Whatever cannot be measured here is named with the reason; nothing fails because of time.
 """
 import argparse
@@ -16,7 +16,7 @@ import time
 
 import common
 
-PARTS = ["flow", "files", "workers", "live", "queries", "memory", "flood"]
+PARTS = ["flow", "reassembly", "files", "workers", "live", "queries", "memory", "flood"]
 
 
 def main():

@@ -18,7 +18,7 @@ import daemon  # noqa: E402
 
 # Of no interest, or another value in each run.
 VOLATILE = {"flow_id", "worker", "uptime", "source", "queues", "packets_per_second", "bits_per_second"}
-STATS = ("captures", "protocols", "malformed")
+STATS = ("captures", "protocols", "malformed", "reassembly")
 CONFIG = {
     # parts and ends at times that the frames were made for, whatever the defaults become
     "tcp-ends.pcap": "flow:\n  timeouts:\n    tcp_new: 30\n    tcp_established: 300\n    tcp_closed: 10\n"
@@ -42,6 +42,9 @@ def stable_stats(event):
     # a protocol that no frame has is no news; nor is the order of the table
     out["protocols"] = sorted((q for q in out["protocols"] if q["packets"]), key=lambda q: q["name"])
     out["malformed"] = {k: v for k, v in out["malformed"].items() if v}
+    # the most at a time is a sum over workers, each of which had its own time
+    out["reassembly"] = {s: {k: v for k, v in out["reassembly"][s].items() if v and not k.endswith("_peak")}
+                         for s in out["reassembly"]}
     return {"event_type": "stats", "pktai": out}
 
 

@@ -79,8 +79,8 @@ def references(folder, topic):
 class Answer:
     """What a daemon said of one capture."""
 
-    def __init__(self, drops, protocols):
-        self.drops, self.protocols = drops, protocols
+    def __init__(self, drops, protocols, reassembly):
+        self.drops, self.protocols, self.reassembly = drops, protocols, reassembly
         self.flows, self.events = [], []
 
 
@@ -100,7 +100,8 @@ def ask(refs, workers):
                     print("%s: %s: %s" % (ref.rel, state["state"], state["reason"]))
                 drops, = c.call("drops.get", capture=name)["captures"]
                 protocols = c.call("protocols.get", capture=name)["protocols"]
-                answers[ref.rel] = Answer(drops, {p["name"]: (p["packets"], p["bytes"]) for p in protocols})
+                answers[ref.rel] = Answer(drops, {p["name"]: (p["packets"], p["bytes"]) for p in protocols},
+                                          without_peaks(c.call("reassembly.stats", capture=name)))
                 c.call("capture.stop", name=name)
             daemon.equal(d.stop(), 0, "exit code of the daemon")
         with open(events) as f:
@@ -116,6 +117,11 @@ def ask(refs, workers):
     finally:
         daemon.shutil.rmtree(folder, ignore_errors=True)
     return answers
+
+
+def without_peaks(stats):
+    """The most at a time is a sum over workers, each of which had its own time."""
+    return {s: {k: v for k, v in stats[s].items() if not k.endswith("_peak")} for s in stats}
 
 
 def ended(client, name):
@@ -286,6 +292,8 @@ def same_for_all(refs, by_workers):
                     len(keys), len(want), unlike(one[0], two[0]) if one and two else "one that only one of them has")
             elif other.protocols != first.protocols:
                 what = "counters of protocols"
+            elif other.reassembly != first.reassembly:
+                what = "reassembly: " + unlike(first.reassembly, other.reassembly)
             if what:
                 bad += 1
                 print("%s: %d and %d workers differ: %s" % (ref.rel, counts[0], n, what))

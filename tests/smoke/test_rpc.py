@@ -210,7 +210,7 @@ def test_discover():
         names = {m["name"] for m in document["methods"]}
         for name in ("system.info", "system.reload", "system.shutdown", "system.log_level", "capture.start", "capture.stop",
                      "capture.list", "flows.top", "flows.list", "flows.get", "flows.flush", "stats.get", "protocols.get",
-                     "drops.get"):
+                     "drops.get", "reassembly.stats"):
             check(name in names, "rpc.discover does not list %s", name)
         check("openrpc" in document, "no OpenRPC document")
 

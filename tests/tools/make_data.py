@@ -3,7 +3,7 @@
 """Makes the hand-built captures of tests/data, byte by byte and the same each time.
 
 sample.pcapng and linktypes.pcapng (several link types in one file), one small file for each link
-type, tcp-ends.pcap (every way a flow can end), backwards.pcap (time that goes back), snapped.pcap
+type, tcp-ends.pcap (every way a flow can end), tcp-streams.pcap (what can happen to bytes), backwards.pcap (time that goes back), snapped.pcap
 (frames cut by snaplen), and malformed.pcap with malformed.expected: a frame for each malformation
 that decoding names, and which names it must get. Only addresses for documentation and private ones.
 
@@ -241,6 +241,92 @@ def tcp_ends():
     return pcap(on_ethernet(sorted(f, key=lambda x: x[0])))
 
 
+class Stream:
+    """A TCP connection of which each segment is sent by hand: offsets are of bytes in its direction."""
+
+    def __init__(self, frames, client, server, port, start, isn=1000, handshake=True):
+        self.frames, self.ends, self.ports, self.t = frames, (client, server), (port, 80), start
+        self.isn = (isn, isn * 7 & 0xFFFFFFFF)
+        if handshake:
+            self.send(0, -1, flags=SYN)
+            self.send(1, -1, flags=SYN | ACK, ack=0)
+            self.send(0, 0, ack=0)
+
+    def send(self, d, offset, payload=b"", ack=0, flags=ACK, later=10 * MS, **more):
+        src, dst = self.ends[d], self.ends[1 - d]
+        segment = tcp(src, dst, self.ports[d], self.ports[1 - d], (self.isn[d] + 1 + offset) & 0xFFFFFFFF,
+                      (self.isn[1 - d] + 1 + ack) & 0xFFFFFFFF if flags & ACK else 0, flags, payload, **more)
+        self.frames.append((self.t, ipv6(src, dst, 6, segment) if ":" in src else ipv4(src, dst, 6, segment)))
+        self.t += later
+
+
+def tcp_streams():
+    """What can happen to the bytes of a TCP stream; the client's port names the case, 2 s each."""
+    f, server, bytes_ = [], "198.51.100.1", bytes(range(256)) * 8
+    part = lambda i, n=100: bytes_[100 * i:100 * i + n]
+    for port, order in ((2001, (0, 1, 2, 3)), (2002, (1, 0, 3, 2)), (2003, (3, 2, 1, 0))):
+        s = Stream(f, "192.0.2.1", server, port, (port - 2001) * 2 * S)        # in order, and not
+        for i in order:
+            s.send(0, 100 * i, part(i))
+        s.send(1, 0, b"r" * 50, ack=400)
+        s.send(0, 400, ack=50, flags=FIN | ACK)
+        s.send(1, 50, ack=401, flags=FIN | ACK)
+        s.send(0, 401, ack=51)
+    s = Stream(f, "192.0.2.1", server, 2004, 6 * S)                            # a hole that the server acknowledges
+    s.send(0, 0, part(0))
+    s.send(0, 200, part(2))
+    s.send(1, 0, ack=300)
+    s.send(0, 300, part(3))
+    s = Stream(f, "192.0.2.1", server, 2005, 8 * S)                            # and one that nobody does
+    s.send(0, 200, part(2))
+    s = Stream(f, "192.0.2.1", server, 2006, 10 * S)                           # sent again: waited for, and for nothing
+    s.send(0, 0, part(0), later=20 * MS)
+    s.send(0, 0, part(0))
+    s.send(1, 0, ack=100)
+    s.send(0, 0, part(0))
+    s.send(0, 50, part(0, 100)[50:] + part(1), ack=0)
+    s = Stream(f, "192.0.2.1", server, 2007, 12 * S)                           # two segments that contradict each other,
+    for content in (b"A", b"B", b"B", b"A"):                                   # both ahead; the fourth repeats the first
+        s.send(0, 100, content * 100)
+    s.send(1, 100, b"C" * 50)
+    s.send(1, 100, b"D" * 50)
+    s.send(0, 0, part(0))
+    s.send(1, 0, part(0), ack=200)
+    s = Stream(f, "192.0.2.1", server, 2008, 14 * S, isn=0xFFFFFF9C)           # sequence numbers begin anew
+    for i in (0, 2, 1, 3):
+        s.send(0, 100 * i, part(i))
+    s = Stream(f, "192.0.2.1", server, 2009, 16 * S)                           # window closed, probed, opened; keep-alive
+    s.send(0, 0, part(0))
+    s.send(1, 0, ack=100, window=0)
+    s.send(0, 99, part(0)[99:])
+    s.send(1, 0, ack=100, window=0)
+    s.send(1, 0, ack=100)
+    s.send(0, 99, later=100 * MS)
+    s.send(1, 0, ack=100)
+    s = Stream(f, "2001:db8::1", "2001:db8:1::1", 2010, 18 * S)                # IPv6
+    for i in (0, 2, 1):
+        s.send(0, 100 * i, part(i))
+    s.send(1, 0, b"six", ack=300)
+    s = Stream(f, "192.0.2.1", server, 2011, 20 * S, handshake=False)          # begun before, one direction only
+    for i in (4, 3, 6, 5):
+        s.send(0, 100 * i, part(i))
+    s = Stream(f, "192.0.2.1", server, 2012, 22 * S)                           # RST, and what had been on its way
+    s.send(0, 0, part(0))
+    s.send(1, 0, ack=100, flags=RST | ACK)
+    s.send(0, 100, part(1))
+    s = Stream(f, "192.0.2.1", server, 2013, 24 * S)                           # another connection on the same ports
+    s.send(0, 200, part(2))
+    s = Stream(f, "192.0.2.1", server, 2013, 24 * S + 500 * MS, isn=77777777)
+    s.send(0, 0, part(0))
+    s = Stream(f, "192.0.2.1", server, 2014, 26 * S)                           # in fragments of IP
+    s.send(0, 0, part(0))
+    t, whole = f.pop()
+    f += [(t, ipv4("192.0.2.1", server, 6, whole[20:100], ident=9, frag=0x2000)),
+          (t + MS, ipv4("192.0.2.1", server, 6, whole[100:], ident=9, frag=10))]
+    s.send(0, 100, part(1))
+    return pcap(on_ethernet(f))
+
+
 def backwards():
     """Time that goes back a little within a flow, and then by an hour."""
     def p(t, n):
@@ -388,6 +474,7 @@ def files():
     frames = link_frames()
     bad, expected = malformed()
     out = {"sample.pcapng": sample_pcapng(), "linktypes.pcapng": linktypes_pcapng(), "tcp-ends.pcap": tcp_ends(),
+           "tcp-streams.pcap": tcp_streams(),
            "backwards.pcap": backwards(), "snapped.pcap": snapped(), "malformed.pcap": bad,
            "malformed.expected": expected}
     for link, name in ((RAW, "raw"), (NULL, "null"), (LOOP, "loop"), (SLL, "sll"), (SLL2, "sll2")):

@@ -24,6 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c = config_load(NULL, text, sizeof(text));
 	if (c == NULL || config_parse((const char *)data, size, c, &errors) != 0)
 		abort();
+	config_networks_resolve(c);
+	if (c->defrag.network_count != c->defrag_network_count ||
+		c->stream.reassembly.network_count != c->stream.network_count)
+		abort();
 	config_free(c);
 	return 0;
 }

@@ -4,7 +4,7 @@
 // overlap, what is asked for is given or the end is told, the end comes once and last, figures add
 // up, memory stays within the budget and all of it comes back.
 //
-// Input: configuration (8 bytes), then segments of 16 bytes: operation, stream and direction; flags;
+// Input: configuration (8 bytes: policy, switches, policy of the network that direction 0 goes to), then segments of 16 bytes: operation, stream and direction; flags;
 // sequence number and acknowledgement (16 bits each, signed, from the direction's start); length (16
 // bits); urgent pointer or cut; window; timestamp; answer. What they carry depends on the place in
 // the stream and on a byte of the segment, so that overlaps may differ.
@@ -116,7 +116,8 @@ static void end_stream(struct reassembly *r, uint32_t stream, uint8_t reason)
 	bool is_known = reassembly_get(r, stream, &v);
 
 	answer = 255;
-	reassembly_end(r, stream, (enum reassembly_end_reason)(reason % REASSEMBLY_END_LIMIT));
+	reassembly_end(
+		r, stream, (enum reassembly_end_reason)(reason % REASSEMBLY_END_LIMIT), NULL);
 	CHECK(!reassembly_get(r, stream, &v));
 	if (is_known)
 		CHECK(!side[stream][0].waits && !side[stream][1].waits);
@@ -137,6 +138,8 @@ static void take(struct reassembly *r, const uint8_t *b, uint64_t ts_ns)
 	memset(l, 0, sizeof(*l));
 	l->swapped = b[0] & 1;
 	l->version = 4;
+	l->src[0] = b[0] & 1 ? 10 : 192;
+	l->dst[0] = b[0] & 1 ? 192 : 10;
 	l->proto = 6;
 	l->flags = LAYER_L4;
 	l->tcp.flags = b[1];
@@ -183,8 +186,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct counters counters;
 	struct reassembly_stats s;
 	static struct reassembly
-		*made[REASSEMBLY_DROP + 1][8]; // one of each: setting up takes longest
-	struct reassembly *r;
+		*made[REASSEMBLY_DROP + 1][8]
+		     [REASSEMBLY_DROP + 1]; // one of each: setting up takes longest
+	struct reassembly *r, **at;
 
 	if (size < 8)
 		return 0;
@@ -192,9 +196,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.depth_bytes = data[1] & 1 ? 700 : 0;
 	config.drop_urgent = data[1] & 2;
 	config.ignore_timestamps = data[1] & 4;
-	r = made[config.policy][data[1] & 7];
-	if (r == NULL)
-		r = made[config.policy][data[1] & 7] = reassembly_new(&config);
+	config.network[0] = (struct reassembly_network){
+		{10}, 4, 8, data[2] % (REASSEMBLY_DROP + 1)};
+	config.network_count = 1;
+	at = &made[config.policy][data[1] & 7][config.network[0].policy];
+	if (*at == NULL)
+		*at = reassembly_new(&config);
+	r = *at;
 	if (r == NULL)
 		return 0;
 	memset(&counters, 0, sizeof(counters));

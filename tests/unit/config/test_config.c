@@ -134,7 +134,12 @@ static void every_key(void **state)
 		"  recent_bytes: 64MB\n"
 		"decode: {checksum: verify, tunnel_depth: 0}\n"
 		"defrag: {trackers: 16, fragments: 100, bytes: 1MiB, timeout: 5s,\n"
-		"  policy: {ipv4: windows, ipv6: bsd}}\n"
+		"  policy: {ipv4: windows, ipv6: bsd, networks: [{network: 10.0.0.0/8, policy: "
+		"linux},\n"
+		"    {policy: last, network: \"2001:db8::/33\"}, {network: 192.0.2.1, policy: "
+		"drop}]}}\n"
+		"stream: {bytes: 1MiB, depth: 2K, policy: windows, keep: 64K,\n"
+		"  networks: [{network: 10.0.0.0/8, policy: bsd}]}\n"
 		"stats: {interval: 250ms}\n");
 
 	(void)state;
@@ -172,6 +177,22 @@ static void every_key(void **state)
 	assert_int_equal(c->defrag.timeout_ns, 5 * S);
 	assert_int_equal(c->defrag.policy4, DEFRAG_WINDOWS);
 	assert_int_equal(c->defrag.policy6, DEFRAG_BSD);
+	assert_int_equal(c->defrag.network_count, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		static const struct defrag_network want[] = {{{10}, 4, 8, DEFRAG_LINUX},
+			{{0x20, 0x01, 0x0d, 0xb8}, 6, 33, DEFRAG_LAST},
+			{{192, 0, 2, 1}, 4, 32, DEFRAG_DROP}};
+
+		assert_memory_equal(&c->defrag.network[i], &want[i], sizeof(want[i]));
+	}
+	assert_int_equal(c->stream.reassembly.bytes, 1 << 20);
+	assert_int_equal(c->stream.reassembly.depth_bytes, 2048);
+	assert_int_equal(c->stream.reassembly.policy, REASSEMBLY_WINDOWS);
+	assert_int_equal(c->stream.keep_bytes, 65536);
+	assert_int_equal(c->stream.reassembly.network_count, 1);
+	assert_int_equal(c->stream.reassembly.network[0].address[0], 10);
+	assert_int_equal(c->stream.reassembly.network[0].prefix_bits, 8);
+	assert_int_equal(c->stream.reassembly.network[0].policy, REASSEMBLY_BSD);
 	assert_int_equal(c->stats_interval_ns, S / 4);
 	config_free(c);
 }
@@ -241,7 +262,7 @@ static void unknown_keys(void **state)
 	(void)state;
 	expect_errors("workers: 2\nworkerz: 3\n",
 		"FILE:2:1: workerz: there is no such key; accepted: socket groups log workers cpus "
-		"memory idle captures flow decode defrag stats");
+		"memory idle captures flow decode defrag stream stats");
 	expect_errors("flow:\n    key:\n        vlan: true\n        mpls: true\n",
 		"FILE:4:9: flow.key.mpls: there is no such key; accepted: vlan tunnel");
 	expect_errors("captures:\n- source: pcap:a\n- {source: pcap:b, nam: x}\n",
@@ -249,7 +270,7 @@ static void unknown_keys(void **state)
 	// what is under an unknown key is not looked at; what follows is
 	expect_errors("xdefrag: {a: [1, {b: c}], workers: x}\nstats: {x: 1}\n",
 		"FILE:1:1: xdefrag: there is no such key; accepted: socket groups log workers cpus "
-		"memory idle captures flow decode defrag stats\n"
+		"memory idle captures flow decode defrag stream stats\n"
 		"FILE:2:9: stats.x: there is no such key; accepted: interval");
 }
 
@@ -346,6 +367,58 @@ static void wrong_captures(void **state)
 		at += (size_t)snprintf(yaml + at, sizeof(yaml) - at, "- source: pcap:%u\n", i);
 	expect_errors(yaml,
 		"FILE:66:3: captures: there are more; accepted: a list of at most 64 entries");
+}
+
+#define NETWORKS                                                                                   \
+	"accepted: an address such as 192.0.2.1 or a network such as 10.0.0.0/8 or 2001:db8::/32"
+
+static void expect_bad_network(const char *network, const char *problem)
+{
+	char yaml[256], expected[512];
+
+	snprintf(yaml, sizeof(yaml),
+		"defrag:\n  policy:\n    networks:\n    - {network: '%s', policy: last}\n",
+		network);
+	snprintf(expected, sizeof(expected),
+		"FILE:4:17: defrag.policy.networks[1].network: %s; " NETWORKS, problem);
+	expect_errors(yaml, expected);
+}
+
+static void wrong_networks(void **state)
+{
+	char yaml[2048] = "defrag: {policy: {networks: [";
+	size_t at = strlen(yaml);
+
+	(void)state;
+	expect_bad_network("10.0.0/8", "'10.0.0/8' does not begin with an IPv4 or IPv6 address");
+	expect_bad_network("/8", "'/8' does not begin with an IPv4 or IPv6 address");
+	expect_bad_network("host", "'host' does not begin with an IPv4 or IPv6 address");
+	expect_bad_network("10.0.0.0/33", "'33' is no prefix length from 0 to 32");
+	expect_bad_network("10.0.0.0/", "'' is no prefix length from 0 to 32");
+	expect_bad_network("10.0.0.0/+8", "'+8' is no prefix length from 0 to 32");
+	expect_bad_network("::/129", "'129' is no prefix length from 0 to 128");
+	expect_bad_network("10.0.0.1/8", "'10.0.0.1/8' has bits set behind its first 8");
+	expect_bad_network(
+		"2001:db8::1/127", "'2001:db8::1/127' has bits set behind its first 127");
+	expect_errors("defrag: {policy: {networks: [{policy: last}]}}\n",
+		"FILE:1:30: defrag.policy.networks[1]: network is missing; " NETWORKS);
+	expect_errors("defrag: {policy: {networks: [{network: 10.0.0.0/8}]}}\n",
+		"FILE:1:30: defrag.policy.networks[1]: policy is missing; accepted: first, last, "
+		"bsd, linux, windows or drop");
+	expect_errors("defrag: {policy: {networks: [{network: '::/0', policy: solaris}]}}\n",
+		"FILE:1:56: defrag.policy.networks[1].policy: 'solaris' is no such value; "
+		"accepted: first, last, bsd, linux, windows or drop");
+	expect_errors("defrag:\n  policy:\n    networks:\n    - {network: '::/0', policy: bsd}\n"
+		      "    - {network: '::/0', policy: last}\n",
+		"FILE:5:17: defrag.policy.networks[2].network: '::/0' is in use on line 4; "
+		"accepted: a different one for each entry");
+	for (unsigned i = 0; i <= DEFRAG_NETWORKS_MAX; i++)
+		at += (size_t)snprintf(yaml + at, sizeof(yaml) - at,
+			"{network: 10.0.%u.0/24, policy: bsd}%s", i,
+			i < DEFRAG_NETWORKS_MAX ? ",\n" : "]}}\n");
+	expect_errors(yaml,
+		"FILE:33:1: defrag.policy.networks: there are more; accepted: a list of "
+		"at most 32 entries");
 }
 
 static void wrong_shapes(void **state)
@@ -489,6 +562,18 @@ static void restart_keys(void **state)
 	assert_string_equal(few, "socket, workers");
 	config_free(c);
 	config_free(d);
+	d = load_ok("defrag: {policy: {networks: [{network: '::/0', policy: bsd}]}}");
+	c = load_ok("defrag: {policy: {networks: [{network: '::/0', policy: bsd}]}}");
+	assert_int_equal(config_restart_keys(d, c, keys, sizeof(keys)), 0);
+	config_free(c);
+	c = load_ok("defrag: {policy: {networks: [{network: '::/0', policy: last}]}}");
+	assert_int_equal(config_restart_keys(d, c, keys, sizeof(keys)), 1);
+	assert_string_equal(keys, "defrag.policy.networks");
+	config_free(c);
+	c = load_ok("");
+	assert_int_equal(config_restart_keys(d, c, keys, sizeof(keys)), 1);
+	config_free(c);
+	config_free(d);
 }
 
 // The table itself: defaults within range, members wide enough, a sentence for each key.
@@ -517,7 +602,8 @@ static void check_rows(const struct config_key *keys)
 		assert_true(k->width == 1 || k->width == 4 || k->width == 8);
 		if (k->kind == CONFIG_SWITCH || k->kind == CONFIG_CHOICE)
 			continue;
-		assert_true(k->value >= k->min && k->value <= k->max);
+		assert_true((k->value >= k->min && k->value <= k->max) ||
+			    (k->zero != NULL && k->value == 0));
 		assert_true(k->width == 8 || k->max < UINT64_C(1) << (8 * k->width));
 	}
 }
@@ -549,6 +635,7 @@ int main(void)
 		cmocka_unit_test(wrong_values),
 		cmocka_unit_test(wrong_texts),
 		cmocka_unit_test(wrong_captures),
+		cmocka_unit_test(wrong_networks),
 		cmocka_unit_test(wrong_shapes),
 		cmocka_unit_test(not_yaml),
 		cmocka_unit_test(files_that_cannot_be_read),

@@ -370,6 +370,8 @@ static void count(struct counters *c, uint64_t pkts)
 	counter_add(c, COUNTER_dropped_ring_full, pkts / 20);
 	counter_add(c, COUNTER_processed, pkts - pkts / 10 - pkts / 20);
 	counter_add(c, COUNTER_processed_bytes, (pkts - pkts / 10 - pkts / 20) * FRAME_BYTES);
+	counter_add(c, COUNTER_tcp_segments_received, pkts * 45 / 100);
+	counter_add(c, COUNTER_ipv6_fragments, pkts * 3 / 200);
 	c->protocol_pkts[PROTOCOL_ETHERNET] += pkts;
 	c->protocol_bytes[PROTOCOL_ETHERNET] += pkts * FRAME_BYTES;
 	c->protocol_pkts[PROTOCOL_IPV4] += pkts / 2;
@@ -410,7 +412,7 @@ static void capture_fill(struct workers *w, struct fake_capture *c)
 }
 
 int captures_start(struct workers *w, const char *source, const char *name, const char *filter,
-	char *error, size_t size)
+	const char *follow_to, char *error, size_t size)
 {
 	bool live = strncmp(source, "pcap:", 5) != 0;
 	struct export_capture known = {.time_source = "file"};
@@ -425,6 +427,13 @@ int captures_start(struct workers *w, const char *source, const char *name, cons
 
 		snprintf(error, size, "%s: %s", source + 5, strerror(errno));
 		return rc;
+	}
+	if (follow_to != NULL) {
+		int fd = export_follow_open(follow_to, error, size);
+
+		if (fd < 0)
+			return fd;
+		close(fd);
 	}
 	if (capture_named(w, name) != NULL) {
 		snprintf(error, size, "a capture is named '%s' already", name);

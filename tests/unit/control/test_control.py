@@ -174,6 +174,21 @@ class Methods(Base):
         self.assertEqual(self.c.call('drops.get', capture='f')['malformed'], {'tcp_short': 200})
         self.assertEqual(self.c.error('drops.get', capture='x').code, NOT_FOUND)
 
+    def test_reassembly(self):
+        zero = self.c.call('reassembly.stats')
+        self.assertEqual(list(zero), ['tcp', 'ipv4', 'ipv6'])
+        self.assertEqual(list(zero['tcp'])[:4], ['segments_received', 'bytes_delivered', 'duplicate_segments', 'out_of_order_segments'])
+        self.assertEqual(list(zero['ipv4']), list(zero['ipv6']))
+        self.assertEqual(set(sum((list(x.values()) for x in zero.values()), [])), {0})
+        self.c.call('capture.start', source=FILE, name='f')
+        self.c.call('capture.start', source=FILE, name='g')
+        both, one = self.c.call('reassembly.stats'), self.c.call('reassembly.stats', capture='g')
+        self.assertEqual((one['tcp']['segments_received'], both['tcp']['segments_received']), (9000, 18000))
+        self.assertEqual((one['ipv6']['fragments'], both['ipv6']['fragments']), (300, 600))
+        self.c.call('capture.stop', name='f') # ended: taken off the list, and still in the totals
+        self.assertEqual(self.c.call('reassembly.stats'), both)
+        self.assertEqual(self.c.error('reassembly.stats', capture='x').code, NOT_FOUND)
+
 
 class Flows(Base):
     args = ('--workers', '3', '--flows', '50')

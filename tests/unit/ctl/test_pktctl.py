@@ -80,6 +80,16 @@ class Tables(Case):
     def test_drops(self):
         self.check('drops', 'drops')
 
+    def test_reassembly(self):
+        self.check('reassembly', 'reassembly')
+        self.check('reassembly', 'reassembly', '--capture', 'eth0')
+        self.assertEqual(self.daemon.params('reassembly.stats'), [{}, {'capture': 'eth0'}])
+        head = pktctl(self.daemon, 'reassembly')[1].splitlines()[:4]
+        self.assertEqual([x.split(':')[0] for x in head], ['Segments received', 'Bytes delivered', 'Duplicate segments', 'Out-of-order segments'])
+        marked = pktctl(self.daemon, '--color', 'always', 'reassembly')[1]
+        self.assertEqual([x.split(':')[0].strip() for x in marked.splitlines() if '\x1b' in x and ':' in x],
+                         ['Overlapping, other bytes', 'Gaps', 'IP length beyond the frame', 'Beyond the window', 'Data after RST'])
+
     def test_stats(self):
         self.check('stats', 'stats')
         self.check('stats', 'stats', 'flow', '--capture', 'eth0')
@@ -94,7 +104,7 @@ class Tables(Case):
         self.golden('help-capture-start', out)
 
     def test_every_line_of_help_fits(self):
-        for c in ('flows', 'capture start', 'stats', 'call', 'drops', 'flow', 'completion', 'log-level'):
+        for c in ('flows', 'capture start', 'stats', 'call', 'drops', 'reassembly', 'flow', 'completion', 'log-level'):
             rc, out, _ = pktctl(None, *c.split(), '--help')
             self.assertEqual(rc, 0)
             self.assertLessEqual(max(map(len, out.splitlines())), 80, c)
@@ -127,7 +137,7 @@ class Tables(Case):
 
     def test_json_of_each_command(self):
         for args, method in ((['status'], 'system.info'), (['capture', 'list'], 'capture.list'), (['flow', '1'], 'flows.get'), (['drops'], 'drops.get'),
-                             (['protocols'], 'protocols.get'), (['stats'], 'stats.get'), (['reload'], 'system.reload'),
+                             (['protocols'], 'protocols.get'), (['stats'], 'stats.get'), (['reassembly'], 'reassembly.stats'), (['reload'], 'system.reload'),
                              (['log-level', 'debug'], 'system.log_level'), (['capture', 'stop', 'x'], 'capture.stop'),
                              (['capture', 'start', 'afpacket:x'], 'capture.start'), (['call', 'system.info'], 'system.info')):
             rc, out, err = pktctl(self.daemon, *args, '--json')
@@ -158,9 +168,10 @@ class Tables(Case):
 
     def test_answers_of_another_shape_do_no_harm(self):
         for shape in ({}, {'flows': 1, 'captures': {}, 'sections': [1], 'protocols': [None], 'malformed': 3, 'flow': []},
-                      {'flows': [1, {}], 'captures': [{}, 2], 'sections': [{'counters': 1}], 'protocols': [{}], 'malformed': {'a': 'b'}, 'flow': {'flow': 1}}):
+                      {'flows': [1, {}], 'captures': [{}, 2], 'sections': [{'counters': 1}], 'protocols': [{}], 'malformed': {'a': 'b'},
+                       'flow': {'flow': 1, 'pktai': {'stream': {'segments_toserver': 'x', 'rtt_toclient': 3}}}, 'tcp': [1, {}], 'ipv4': {'x': {}}, 'ipv6': 2}):
             for args, method in ((['status'], 'system.info'), (['capture', 'list'], 'capture.list'), (['flow', '1'], 'flows.get'), (['drops'], 'drops.get'),
-                                 (['protocols'], 'protocols.get'), (['stats'], 'stats.get'), (['flows'], 'flows.top')):
+                                 (['protocols'], 'protocols.get'), (['stats'], 'stats.get'), (['flows'], 'flows.top'), (['reassembly'], 'reassembly.stats')):
                 self.daemon.answers[method] = shape
                 self.assertIn(pktctl(self.daemon, *args)[0], (0, 1), (args, shape))
 
@@ -465,7 +476,7 @@ class Terminal(Case):
             self.assertEqual(last.replace('\r\n', '\n'), pktctl(d, 'flows')[1])
 
     def test_watch_ends_with_ctrl_c(self):
-        for command in ('protocols', 'drops'):
+        for command in ('protocols', 'drops', 'reassembly'):
             self.assertEqual(self.watch(b'\x03', command, '--watch')[0], 0)
 
     def test_watch_ends_with_sigterm(self):

@@ -133,6 +133,33 @@ static struct flow_record full_flow(void)
 		.ttl_min = 110,
 		.ttl_max = 111,
 		.tcp_flags = 0xd3};
+	r.has_stream = 1;
+	r.stream[0] = (struct flow_stream){.bytes_delivered = 3300,
+		.rtt_sum_ns = 63 * MS,
+		.rtt_min_ns = 20 * MS,
+		.rtt_max_ns = 22 * MS,
+		.rtt_samples = 3,
+		.segments = 10,
+		.duplicate = 1,
+		.retransmitted = 2,
+		.spurious = 1,
+		.keep_alive = 1,
+		.overlap = 1,
+		.zero_window_probe = 2};
+	r.stream[1] = (struct flow_stream){.bytes_delivered = 7001,
+		.gap_bytes = 1440,
+		.rtt_sum_ns = 100,
+		.rtt_min_ns = 100,
+		.rtt_max_ns = 100,
+		.rtt_samples = 1,
+		.segments = 9,
+		.out_of_order = 3,
+		.overlap_differing = 1,
+		.zero_window = 1,
+		.gaps = 1,
+		.before_base = 1,
+		.out_of_window = 1,
+		.refused = 1};
 	r.splt_count = 4;
 	r.splt[0] = (struct flow_splt){0, 0, 0, 0x02};
 	r.splt[1] = (struct flow_splt){21000000, 0, 1, 0x12};
@@ -279,6 +306,9 @@ static void write_packets(FILE *to)
 	a.tuple = tuple_of(6, "10.0.0.1", 1024, "2.2.2.2", 80);
 	a.tuple.vlan_count = 1;
 	a.tuple.vlan[0] = 12;
+	eve_anomaly(&j, &a);
+	line_ends(to);
+	a.event = EVENT_tcp_overlap_differing;
 	eve_anomaly(&j, &a);
 	line_ends(to);
 	memset(&a.tuple, 0, sizeof(a.tuple));

@@ -83,7 +83,8 @@ static void keep(struct bench *b, const struct flow_record *r)
 		b->record = realloc(b->record, b->room * sizeof(*b->record));
 		assert(b->record != NULL);
 	}
-	b->record[b->count++] = *r;
+	memset(&b->record[b->count], 0, sizeof(*r));
+	memcpy(&b->record[b->count++], r, flow_record_size(r));
 }
 
 void bench_drain(struct bench *b)

@@ -95,7 +95,7 @@ static uint32_t stream_of(const struct ip_layer *l)
 
 		if (!h->has_base || (l->tcp.flags & 0x12) != 0x02 || h->base == l->tcp.seq)
 			goto found;
-		reassembly_end(reassembly, i, REASSEMBLY_END_REUSE);
+		reassembly_end(reassembly, i, REASSEMBLY_END_REUSE, NULL);
 	}
 	if (stream_count == STREAMS) {
 		fprintf(stderr, "too many streams\n");
@@ -179,7 +179,7 @@ static int read_file(const char *path)
 			packet_release(release, n);
 	} while (rx.state == CAPTURE_RX_RUNNING || rx.state == CAPTURE_RX_PAUSED);
 	for (uint32_t i = 1; i <= stream_count; i++)
-		reassembly_end(reassembly, i, REASSEMBLY_END_EOF);
+		reassembly_end(reassembly, i, REASSEMBLY_END_EOF, NULL);
 	defrag_expire(defrag, 0, 0, true, &counters, no_emit, NULL);
 	capture_close(c);
 	return 0;

@@ -83,7 +83,7 @@ static void others_begin(struct reassembly *r)
 static void others_check(struct reassembly *r, uint32_t step)
 {
 	for (uint32_t s = 2; s < 2 + OTHERS; s++) {
-		reassembly_end(r, s, REASSEMBLY_END_EOF);
+		reassembly_end(r, s, REASSEMBLY_END_EOF, NULL);
 		assert_int_equal(out_gaps[s], 0);
 		assert_int_equal(out_bytes[s], (uint64_t)step / OTHERS * 2 * OTHER_MSS);
 	}
@@ -121,7 +121,7 @@ static void test_half_open(void **state)
 	assert_int_equal(out_bytes[70000], 2);
 	assert_int_equal(out_of_place, 0);
 	for (uint32_t i = 1; i <= 100000; i++)
-		reassembly_end(r, i, REASSEMBLY_END_TIMEOUT);
+		reassembly_end(r, i, REASSEMBLY_END_TIMEOUT, NULL);
 	reassembly_stats_of(&c, &s);
 	assert_int_equal(s.active, 0);
 	assert_int_equal(s.one_sided, 100000);
@@ -156,7 +156,7 @@ static void test_gigabyte(void **state)
 	while (step % OTHERS != 0)
 		others_step(r, &step);
 	others_check(r, step);
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	reassembly_stats_of(&c, &s);
 	assert_int_equal(out_bytes[1], all);
 	assert_int_equal(out_gaps[1], all);
@@ -196,7 +196,7 @@ static void test_pieces(void **state)
 	while (step % OTHERS != 0)
 		others_step(r, &step);
 	others_check(r, step);
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	reassembly_stats_of(&c, &s);
 	assert_true(s.limit_bytes > 0);
 	assert_int_equal(s.buffered, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every overlap policy against its definition, byte by byte: random segments with random contents pile
-// up behind a missing byte, which then comes.
+// up behind a missing byte, which then comes, alone or in a segment that overlaps them as well.
 #include "segments.h"
 
 enum { ROOM = 96, PILE = 12, ROUNDS = 20000 };
@@ -109,8 +109,8 @@ static void pile_up(struct reassembly *r, enum reassembly_policy policy, struct 
 	for (unsigned i = 0; i <= count; i++) {
 		uint32_t from = 1 + rnd(ROOM - 1), n = 1 + rnd(ROOM - from);
 
-		if (i == count) // the missing byte, alone
-			from = 0, n = 1;
+		if (i == count) // the missing byte, alone or with more behind it
+			from = 0, n = rnd(2) ? 1 : 1 + rnd(ROOM);
 		range[i][0] = from;
 		range[i][1] = from + n;
 		for (uint32_t k = 0; k < n; k++)
@@ -122,7 +122,7 @@ static void pile_up(struct reassembly *r, enum reassembly_policy policy, struct 
 		a.ts_ns++;
 		send_segment(r, &a);
 	}
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	check(owner);
 	assert_int_equal(c->value[COUNTER_tcp_overlap_differing] - before, differing);
 	assert_int_equal(reassembly_bytes_in_use(r), 0);
@@ -187,7 +187,7 @@ static void test_networks(void **state)
 		send_segment(r, &a);
 		assert_int_equal(out_length, 2);
 		assert_int_equal(out[1], d == 0 ? 'N' : 'E');
-		reassembly_end(r, 1, REASSEMBLY_END_EOF);
+		reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	}
 	reassembly_free(r);
 }

@@ -217,7 +217,7 @@ static void finish(struct reassembly *r, uint32_t stream)
 	bool is_known = reassembly_get(r, stream, &v);
 	uint64_t end = 0, covered = 0;
 
-	reassembly_end(r, stream, REASSEMBLY_END_EOF);
+	reassembly_end(r, stream, REASSEMBLY_END_EOF, NULL);
 	if (!is_known)
 		return;
 	for (uint32_t i = m->base; i < m->size; i++) {

@@ -143,7 +143,7 @@ static void test_connection(void **state)
 	assert_int_equal(v.direction[0].rtt_samples, 1);
 	assert_int_equal(v.direction[0].rtt_min_ns, 1000);
 	assert_int_equal(v.direction[1].rtt_max_ns, 2000);
-	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT);
+	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT, NULL);
 	assert_false(reassembly_get(r, 1, &v));
 	assert_string_equal(told, ">get <page <end(fin) >end(fin) ");
 	assert_int_equal(COUNTED(connections), 1);
@@ -165,7 +165,7 @@ static void test_simultaneous_open(void **state)
 	send_flags(1, TCP_SYN | TCP_ACK, 499, 100, "");
 	send_text(0, 100, 500, "a");
 	send_text(1, 500, 101, "b");
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">a <b >end(eof) <end(eof) ");
 	assert_int_equal(COUNTED(simultaneous_open), 1);
 }
@@ -179,7 +179,7 @@ static void test_syn_with_data(void **state)
 	send_text(0, 105, 500, "late");
 	send_flags(0, TCP_SYN, 99, 0, "early");  // sent again
 	send_flags(0, TCP_SYN, 777, 0, "other"); // of no connection here
-	reassembly_end(r, 1, REASSEMBLY_END_REUSE);
+	reassembly_end(r, 1, REASSEMBLY_END_REUSE, NULL);
 	assert_string_equal(told, ">early >late >end(reuse) <end(reuse) ");
 	assert_int_equal(COUNTED(duplicate_segments), 1);
 	assert_int_equal(COUNTED(syn_inside), 1);
@@ -201,7 +201,7 @@ static void test_keep_alive_and_probes(void **state)
 	base[1].window = 1000;
 	send_text(1, 500, 102, "");
 	send_text(0, 102, 500, "z");
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">x >y >z >end(eof) <end(eof) ");
 	assert_int_equal(COUNTED(keep_alive), 2);
 	assert_int_equal(COUNTED(zero_window), 1);
@@ -223,8 +223,8 @@ static void test_midstream(void **state)
 	base[0].stream = base[1].stream = 2;
 	send_text(0, 999, 7, "");
 	send_text(0, 1000, 7, "k");
-	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT);
-	reassembly_end(r, 2, REASSEMBLY_END_TIMEOUT);
+	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT, NULL);
+	reassembly_end(r, 2, REASSEMBLY_END_TIMEOUT, NULL);
 	assert_string_equal(told, ">abcd >e <UVW <X >k >end(timeout) <end(timeout) >end(timeout) ");
 	assert_int_equal(COUNTED(midstream), 2);
 	assert_int_equal(COUNTED(one_sided), 1);
@@ -251,7 +251,7 @@ static void test_gaps(void **state)
 	assert_int_equal(v.direction[0].out_of_order, 3);
 	assert_true(v.held_bytes > 0);
 	send_flags(0, TCP_ACK | TCP_FIN, 125, 500, "");
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(
 		told, ">gap(3) >def >gap(4) >klm >gap(7) >u >gap(4) >end(fin) <end(eof) ");
 	assert_int_equal(COUNTED(gaps), 4);
@@ -271,7 +271,7 @@ static void test_cut_segments(void **state)
 	send_text(0, 108, 500, "ijkl");
 	base[0].cut = 0;
 	send_text(0, 104, 500, "efgh");
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">ab >gap(2) >efgh >ij >gap(2) >end(eof) <end(eof) ");
 	assert_int_equal(COUNTED(gaps_truncated), 2);
 	assert_int_equal(COUNTED(bytes_delivered), 8);
@@ -288,7 +288,7 @@ static void test_reset(void **state)
 	assert_int_equal(COUNTED(data_after_rst), 0);
 	send_flags(1, TCP_RST | TCP_ACK, 500, 101, "why");
 	send_text(0, 101, 500, "b"); // was under way
-	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT);
+	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT, NULL);
 	assert_string_equal(told, ">a >b >end(rst) <end(rst) ");
 	assert_int_equal(COUNTED(rst), 3);
 	assert_int_equal(COUNTED(data_after_rst), 1);
@@ -304,7 +304,7 @@ static void test_fin(void **state)
 	send_text(0, 104, 500, "behind");
 	send_flags(0, TCP_ACK | TCP_FIN, 103, 500, "d");
 	send_text(1, 500, 105, "half-closed");
-	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT);
+	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT, NULL);
 	assert_string_equal(told, ">abc >d >end(fin) <half-closed <end(timeout) ");
 	assert_int_equal(COUNTED(fin), 2);
 	assert_int_equal(COUNTED(data_after_fin), 2);
@@ -328,7 +328,7 @@ static void test_window(void **state)
 	assert_int_equal(COUNTED(ack_unseen), 0); // below what was seen
 	send_text(1, 500, 100 + 4010, "");
 	assert_int_equal(COUNTED(ack_unseen), 1);
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">gap(3999) >near >end(eof) <end(eof) ");
 }
 
@@ -350,7 +350,7 @@ static void test_timestamps(void **state)
 		send_text(0, 100, 500, "new"); // nothing new in it: a repeat, not refused
 		base[0].ts_val = 6;
 		send_text(0, 103, 500, "yes");
-		reassembly_end(r, 1, REASSEMBLY_END_EOF);
+		reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 		assert_string_equal(told, ignore ? ">new >OLD >end(eof) <end(eof) "
 						 : ">new >yes >end(eof) <end(eof) ");
 		assert_int_equal(COUNTED(bad_timestamp), !ignore);
@@ -371,7 +371,7 @@ static void test_urgent(void **state)
 		send_flags(0, TCP_ACK | TCP_URG, 100, 500, "a!c");
 		base[0].urgent = 0;
 		send_text(0, 106, 500, "f");
-		reassembly_end(r, 1, REASSEMBLY_END_EOF);
+		reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 		assert_string_equal(told, drop ? ">a >c >d >e >f >end(eof) <end(eof) "
 					       : ">a!c >d!e >f >end(eof) <end(eof) ");
 		assert_int_equal(COUNTED(urgent), 2);
@@ -390,7 +390,7 @@ static void test_depth(void **state)
 	send_text(0, 106, 500, "ghi");
 	send_text(1, 500, 109, "12345"); // exactly
 	send_text(1, 505, 109, "6");
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">abc >de <12345 >end(eof) <end(eof) ");
 	assert_int_equal(COUNTED(limit_depth), 2);
 	assert_int_equal(COUNTED(bytes_delivered), 15);
@@ -406,7 +406,7 @@ static void test_enough(void **state)
 	send_text(0, 106, 500, "ghi"); // held without its bytes
 	send_text(0, 103, 500, "def");
 	send_text(1, 500, 109, "other way");
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">abc <other way >end(eof) <end(eof) ");
 	assert_int_equal(COUNTED(bytes_delivered), 18);
 	assert_int_equal(COUNTED(bytes_not_wanted), 6);
@@ -425,7 +425,7 @@ static void test_not_mine(void **state)
 	send_text(1, 504, 103, "never shown");
 	send_text(0, 103, 500, "nor this");
 	assert_int_equal(reassembly_bytes_in_use(r), 0);
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, "<wait >abc >end(eof) <end(eof) ");
 	assert_int_equal(COUNTED(bytes_not_wanted), 19);
 }
@@ -445,7 +445,7 @@ static void test_more(void **state)
 	send_text(0, 105, 500, "fgh"); // bcdefgh, of which gh stay
 	send_text(0, 110, 500, "kl");
 	send_text(1, 500, 112, ""); // a gap: gh are shown for the last time
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">abc >bcdefgh >gh! >gap(2) >kl >end(eof) <end(eof) ");
 }
 
@@ -458,7 +458,7 @@ static void test_more_than_allowed(void **state)
 	answer_need = 65;
 	send_text(0, 100, 500, "abc");
 	send_text(0, 103, 500, "def");
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, ">abc >end(limit) <end(eof) ");
 	assert_int_equal(COUNTED(limit_hold), 1);
 }
@@ -482,8 +482,8 @@ static void test_refused(void **state)
 	packet_event(&p, EVENT_ipv4_truncated);
 	reassembly_segment(r, 1, &p, l);
 	reassembly_segment(r, 0, &p, l);
-	reassembly_end(r, 0, REASSEMBLY_END_EOF);
-	reassembly_end(r, 1, REASSEMBLY_END_EOF);
+	reassembly_end(r, 0, REASSEMBLY_END_EOF, NULL);
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
 	assert_string_equal(told, "");
 	assert_int_equal(COUNTED(bad_checksum), 1);
 	assert_int_equal(COUNTED(bad_length), 1);

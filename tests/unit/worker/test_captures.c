@@ -376,19 +376,21 @@ static void starts_are_refused_with_reasons(void **state)
 	memset(long_name, 'x', sizeof(long_name) - 1);
 	long_name[sizeof(long_name) - 1] = '\0';
 	index = start(file.source, "name");
+	assert_int_equal(captures_start(all, file.source, "name", NULL, NULL, error, sizeof(error)),
+		-EEXIST);
 	assert_int_equal(
-		captures_start(all, file.source, "name", NULL, error, sizeof(error)), -EEXIST);
+		captures_start(all, file.source, "a b", NULL, NULL, error, sizeof(error)), -EINVAL);
 	assert_int_equal(
-		captures_start(all, file.source, "a b", NULL, error, sizeof(error)), -EINVAL);
-	assert_int_equal(
-		captures_start(all, file.source, long_name, NULL, error, sizeof(error)), -EINVAL);
-	assert_true(captures_start(all, file.source, NULL, "no filter", error, sizeof(error)) < 0);
-	assert_true(captures_start(all, "pcap:/none", NULL, NULL, error, sizeof(error)) < 0);
+		captures_start(all, file.source, long_name, NULL, NULL, error, sizeof(error)),
+		-EINVAL);
+	assert_true(captures_start(
+			    all, file.source, NULL, "no filter", NULL, error, sizeof(error)) < 0);
+	assert_true(captures_start(all, "pcap:/none", NULL, NULL, NULL, error, sizeof(error)) < 0);
 	assert_int_equal(captures_stop(all, "nobody", NULL, NULL), -ENOENT);
 	for (unsigned i = 1; i < CAPTURES_MAX; i++)
 		assert_true(start(file.source, NULL) > 0);
 	assert_int_equal(
-		captures_start(all, file.source, NULL, NULL, error, sizeof(error)), -ENOSPC);
+		captures_start(all, file.source, NULL, NULL, NULL, error, sizeof(error)), -ENOSPC);
 	for (unsigned i = 0; i < CAPTURES_MAX; i++)
 		wait_phase((int)i, CAPTURE_FINISHED);
 	stop_and_remove("name");

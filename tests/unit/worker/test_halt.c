@@ -105,10 +105,10 @@ static void no_start_after_stop_all(void **state)
 	start(file.source, "two");
 	captures_stop_all(all);
 	assert_int_equal(
-		captures_start(all, source, "three", NULL, error, sizeof(error)), -ESHUTDOWN);
+		captures_start(all, source, "three", NULL, NULL, error, sizeof(error)), -ESHUTDOWN);
 	wait_until(have_all_ended, NULL, "the end of all");
 	assert_int_equal(
-		captures_start(all, source, "three", NULL, error, sizeof(error)), -ESHUTDOWN);
+		captures_start(all, source, "three", NULL, NULL, error, sizeof(error)), -ESHUTDOWN);
 	down();
 	file_close(&file);
 }

@@ -208,7 +208,7 @@ void file_close(struct test_file *file)
 int start(const char *source, const char *name)
 {
 	char error[512] = "";
-	int index = captures_start(all, source, name, NULL, error, sizeof(error));
+	int index = captures_start(all, source, name, NULL, NULL, error, sizeof(error));
 
 	if (index < 0)
 		fail_msg("%s: %s", source, error);
