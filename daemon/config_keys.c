@@ -329,13 +329,13 @@ static const struct config_key stream_keys[] = {
 	{.name = "bytes",
 		.kind = CONFIG_BYTES,
 		MEMBER(config, stream.reassembly.bytes),
+		.zero = "flows only: TCP is not put together",
 		.min = 400 << 10,
 		.max = MIB << 20,
 		.value = 64 * MIB,
 		.about = "Memory for segments that came ahead of their turn, over all workers, of "
 			 "which each has 400 KiB at least. When it is spent, the stream that holds "
-			 "the "
-			 "most gives up what it waits for."},
+			 "the most gives up what it waits for."},
 	{.name = "depth",
 		.kind = CONFIG_BYTES,
 		MEMBER(config, stream.reassembly.depth_bytes),
