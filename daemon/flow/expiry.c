@@ -143,6 +143,7 @@ void flow_part_end(struct flow_table *t, uint32_t i)
 	struct flow_hot *h = &t->hot[i];
 	struct flow_turn *u = &t->turn[i];
 
+	flow_sync(t, i); // also where there is no room for a record
 	flow_write(t, i, FLOW_END_ACTIVE);
 	if (t->listener.part != NULL && flow_proto_of(h) == 6)
 		t->listener.part(t->listener.ctx, i);
