@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tail thread: drains the workers' record rings in turn, keeps ended flows in the recent store,
-// saves and keeps the bytes of streams,
-// and hands every record to the sinks as a line of EVE JSON.
+// saves and keeps the bytes of streams, and hands every record to the sinks as a line of EVE JSON.
 //
 // Lines gather in one buffer that goes to the sinks when it is full, when its oldest line has waited
 // for FLUSH_NS, and when a capture or the whole is done. The thread sleeps while little comes: the

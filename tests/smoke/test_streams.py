@@ -115,8 +115,10 @@ def compare(folder, connections):
 
 
 def batch(*words, **more):
-    return subprocess.run([PKTAID, "--no-huge", "--memory", "256", *words, "--exit-when-done"], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120 * SLOW, **more)
+    p = subprocess.run([PKTAID, "--no-huge", "--memory", "256", *words, "--exit-when-done"], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120 * SLOW, **more)
+    check(not findings(p.stderr), "a sanitizer found: %s", p.stderr[-4000:])
+    return p
 
 
 def in_folder(action):
