@@ -47,6 +47,11 @@ void reassembly_capture_begin(struct reassembly *r, uint16_t capture, struct cou
 	r->counters[capture] = c;
 }
 
+void reassembly_prefetch_place(const struct reassembly *r, uint32_t stream)
+{
+	prefetch(&r->slot[stream <= r->config.streams ? stream : 0]);
+}
+
 void reassembly_prefetch(const struct reassembly *r, uint32_t stream)
 {
 	const struct reassembly_stream *s;
