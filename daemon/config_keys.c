@@ -212,8 +212,8 @@ static const struct config_key flow_keys[] = {
 		.min = 64 << 10,
 		.max = MIB << 20,
 		.value = 64 * MIB,
-		.about =
-			"Memory for ended flows that pktctl can still show; the oldest make room."},
+		.about = "Memory for ended flows that pktctl can still show; the oldest make room. "
+			 "With --exit-when-done 4MiB at most."},
 	{.name = NULL},
 };
 
@@ -329,13 +329,13 @@ static const struct config_key stream_keys[] = {
 	{.name = "bytes",
 		.kind = CONFIG_BYTES,
 		MEMBER(config, stream.reassembly.bytes),
+		.zero = "flows only: TCP is not put together",
 		.min = 400 << 10,
 		.max = MIB << 20,
 		.value = 64 * MIB,
 		.about = "Memory for segments that came ahead of their turn, over all workers, of "
 			 "which each has 400 KiB at least. When it is spent, the stream that holds "
-			 "the "
-			 "most gives up what it waits for."},
+			 "the most gives up what it waits for."},
 	{.name = "depth",
 		.kind = CONFIG_BYTES,
 		MEMBER(config, stream.reassembly.depth_bytes),

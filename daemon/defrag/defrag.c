@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aligned.h"
 #include "cursor.h"
 #include "defrag_internal.h"
 #include "events.h"
@@ -35,7 +36,7 @@ static void count(struct counters *c, uint8_t version, enum counter_id id4)
 
 struct defrag *defrag_new(const struct defrag_config *config)
 {
-	struct defrag *d = calloc(1, sizeof(*d));
+	struct defrag *d = aligned_zalloc(sizeof(*d));
 
 	if (d == NULL)
 		return NULL;

@@ -5,6 +5,8 @@
 
 #include "reassembly_internal.h"
 
+#include "aligned.h"
+
 struct reassembly *reassembly_new(const struct reassembly_config *config)
 {
 	struct reassembly *r;
@@ -14,7 +16,7 @@ struct reassembly *reassembly_new(const struct reassembly_config *config)
 		config->bytes / sizeof(struct reassembly_block) > INT32_MAX ||
 		config->network_count > REASSEMBLY_NETWORKS_MAX)
 		return NULL;
-	r = calloc(1, sizeof(*r));
+	r = aligned_zalloc(sizeof(*r));
 	if (r == NULL)
 		return NULL;
 	r->config = *config;

@@ -279,6 +279,14 @@ int captures_start(struct workers *all, const char *source_text, const char *nam
 	run->status.phase = CAPTURE_STARTING;
 	run->status.started_ns = run->lost_ns = clock_wall_ns();
 	if (follow_to != NULL && follow_to[0] != '\0') {
+		r = -EINVAL;
+		if (all->config.stream.bytes == 0) {
+			snprintf(error, size,
+				"streams cannot be saved: TCP is not put together, stream.bytes is "
+				"0 in "
+				"the configuration");
+			goto fail;
+		}
 		r = dirfd = export_follow_open(follow_to, error, size);
 		if (r < 0)
 			goto fail;

@@ -9,6 +9,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
+
 #include "worker_internal.h"
 
 // A worker that sleeps must be woken after something was published for it. The fence pairs with the
@@ -143,8 +145,11 @@ static unsigned drain_ring(struct worker *w, struct ring *r)
 		n = 0;
 		worker_capture_end(w, payload);
 	}
-	if (n > 0)
+	if (n > 0) {
+		if (w->taken[n - 1].flags & PACKET_LOSSLESS)
+			w->linger_until_tsc = rte_rdtsc() + w->linger_tsc;
 		pipeline_take(&w->pipeline, w->taken, n, counters);
+	}
 	ring_release(r);
 	return n;
 }

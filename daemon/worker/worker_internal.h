@@ -107,6 +107,7 @@ struct worker {
 	struct worker_flush flush;
 	uint64_t steered_to; // workers with unpublished packets, a bit each
 	unsigned idle_polls;
+	uint64_t linger_tsc, linger_until_tsc; // until then packets of a file are likely to come
 	bool is_woken_in_vain; // a queue's descriptor was readable, and nothing came
 	bool quit;
 	bool replied; // something waits in replies that control was not told of

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deterministic traces for the benchmarks: the same kind, seed and size give the same bytes.
 //
-//   mktrace small FILE FLOWS [SEED]   60-byte frames, four a flow
+//   mktrace small FILE FLOWS [SEED]   60-byte frames, four a flow; all flows are under way at once
 //   mktrace http  FILE FLOWS [SEED]   HTTP/1.1 over TCP: handshake, request, response, FIN
 //   mktrace tls   FILE FLOWS [SEED]   TLS 1.3 looks: ClientHello with SNI, records of random bytes
 //   mktrace mix   FILE FLOWS [SEED]   both, DNS and ICMP too, 15% IPv6, losses, repeats, reordering
@@ -9,7 +9,7 @@
 //                                     then three times as many of random ones
 //   mktrace flood FILE FLOWS [SEED]   60-byte SYNs, each of a flow of its own
 //
-// Flows overlap: a thousand are under way at a time, and a random one of them has the next packet.
+// Other flows overlap: a thousand are under way at a time, and a random one of them has the next packet.
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -295,13 +295,12 @@ static bool step_tcp(struct writer *w, struct conversation *c)
 	return true;
 }
 
-static bool step_small(struct writer *w, struct conversation *c)
+static void step_small(struct writer *w, struct conversation *c)
 {
 	uint8_t b[8] = {0};
 	uint32_t step = c->step++;
 
 	send_tcp(w, c, step & 1, step == 0 ? 2 : step == 1 ? 18 : 16, b, step == 3 ? 6 : 0);
-	return c->step < 4;
 }
 
 static bool step_dns(struct writer *w, struct conversation *c)
@@ -373,7 +372,7 @@ static bool step(struct writer *w, struct conversation *c)
 {
 	switch (c->kind) {
 	case KIND_SMALL:
-		return step_small(w, c);
+		break; // write_small
 	case KIND_HTTP:
 	case KIND_TLS:
 		return step_tcp(w, c);
@@ -383,6 +382,32 @@ static bool step(struct writer *w, struct conversation *c)
 		return step_icmp(w, c);
 	}
 	return false;
+}
+
+// Each flow in turn has its next packet, in another order each time.
+static void write_small(struct writer *w, uint32_t flows)
+{
+	struct conversation *all = calloc(flows, sizeof(*all));
+	uint32_t *order = calloc(flows, sizeof(*order));
+
+	if (all == NULL || order == NULL) {
+		fprintf(stderr, "mktrace: no memory for %u flows\n", flows);
+		exit(1);
+	}
+	for (uint32_t i = 0; i < flows; i++) {
+		begin(w, &all[i], "small", i);
+		order[i] = i;
+	}
+	for (unsigned round = 0; round < 4; round++)
+		for (uint32_t i = flows; i-- > 0;) {
+			uint32_t j = (uint32_t)(rnd(w) % (i + 1)), flow = order[j];
+
+			order[j] = order[i];
+			order[i] = flow;
+			step_small(w, &all[flow]);
+		}
+	free(order);
+	free(all);
 }
 
 // A packet of one of many flows that are all there at once.
@@ -470,7 +495,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	fwrite(head, sizeof(head), 1, w.file);
-	if (strcmp(argv[1], "steady") == 0)
+	if (strcmp(argv[1], "small") == 0)
+		write_small(&w, flows);
+	else if (strcmp(argv[1], "steady") == 0)
 		write_steady(&w, flows);
 	else if (strcmp(argv[1], "flood") == 0)
 		write_flood(&w, flows);

@@ -8,21 +8,27 @@ import shutil
 from common import PKTAID, describe, median, output, run_cpu, table, tool
 
 TRACES = {"mix": 40000, "small": 1000000, "http": 20000, "tls": 20000}
-SLOW = ("ndpiReader", "tshark conversations")  # tens of seconds a run: once, where time is short
+SLOW = ("ndpiReader", "tshark conversations", "nfpcapd", "softflowd, all flows")  # tens of seconds a run: once, where time is short
 
 
-def commands(trace, folder):
+def commands(trace, flows, folder):
     sink = os.path.join(folder, "nf")
     os.makedirs(sink, exist_ok=True)
-    pktaid = [PKTAID, "--config", "/dev/null", "--no-huge", "--memory", "64", "--socket",
-              os.path.join(folder, "s"), "--exit-when-done", "--capture", "pcap:" + trace]
+    flows_only = os.path.join(folder, "flows.yaml")
+    with open(flows_only, "w") as f:
+        f.write("stream:\n    bytes: 0\n")
+    pktaid = [PKTAID, "--no-huge", "--memory", "64", "--socket", os.path.join(folder, "s"), "--exit-when-done",
+              "--capture", "pcap:" + trace, "--config"]
     help_text = output("sh", "-c", "nfpcapd -h; true")
     directory = "-w" if "-w <dir>" in help_text or "-w flowdir" in help_text else "-l"
     return {
         "libpcap loop": [tool("pcap_loop"), trace],
-        "pktaid, flows only": pktaid,
-        "pktaid, events to /dev/null": pktaid + ["--events", "/dev/null"],
+        "pktaid, flows only": pktaid + [flows_only],
+        "pktaid, flows, events to /dev/null": pktaid + [flows_only, "--events", "/dev/null"],
+        "pktaid, streams too, events to /dev/null": pktaid + ["/dev/null", "--events", "/dev/null"],
         "softflowd": ["softflowd", "-r", trace, "-c", "none", "-d"],
+        # it keeps 8192 flows unless it is told
+        "softflowd, all flows": ["softflowd", "-r", trace, "-c", "none", "-d", "-m", str(flows * 2)],
         "nfpcapd": ["nfpcapd", "-r", trace, directory, sink],
         "ndpiReader": ["ndpiReader", "-i", trace, "-q"],
         "tshark conversations": ["tshark", "-r", trace, "-q", "-z", "conv,tcp"],
@@ -31,7 +37,7 @@ def commands(trace, folder):
 
 def measure(options, trace, folder):
     rows, missing = {}, []
-    for peer, command in commands(trace["path"], folder).items():
+    for peer, command in commands(trace["path"], trace["flows"], folder).items():
         if shutil.which(command[0]) is None:
             missing.append(peer)
             continue

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory of active flows: how much a daemon grows while its flows do, at one and at ten million of them,
-with room for no more than these."""
+with room for no more than these; and what TCP reassembly adds."""
 from common import Left, daemon, describe, first_line, table
 
 
-def measure(traces, flows):
+def measure(traces, flows, streams):
     trace = traces.get("steady", flows)
-    config = "flow:\n    capacity: %d\n    timeouts:\n        active: 0\n    recent_bytes: 0\n" % trace["flows"]
+    config = ("" if streams else "stream:\n    bytes: 0\n") + "flow:\n    capacity: %d\n    timeouts:\n        active: 0\n    recent_bytes: 0\n" % trace["flows"]
     with daemon.Daemon(config=config, memory=64) as d:
         before = d.rss_kib()
         d.call("capture.start", source="pcap:%s,loop=100000" % trace["path"], name="load")
@@ -24,15 +24,17 @@ def measure(traces, flows):
 def run(options, traces):
     available = int(first_line("/proc/meminfo", "MemAvailable").split()[0]) // 1024
     result, rows = [], []
-    for flows in (1000000, 10000000):
+    for flows, streams in ((1000000, True), (1000000, False), (10000000, False)):
+        name = "%d" % (flows // traces.scale) + (", TCP streams too" if streams else ", flows only")
         need = flows // traces.scale * 512 // 2**20 + flows // traces.scale * 4 * 76 // 2**20 + 1024
         if need > available:
-            rows.append(["%d" % flows, "-", "-", "needs %d MiB, %d are free" % (need, available)])
-            result.append({"flows": flows, "left_out": "needs %d MiB" % need})
+            rows.append([name, "-", "-", "needs %d MiB, %d are free" % (need, available)])
+            result.append({"flows": flows, "streams": streams, "left_out": "needs %d MiB" % need})
             continue
-        r = measure(traces, flows)
+        r = measure(traces, flows, streams)
+        r["streams"] = streams
         result.append(r)
-        rows.append([str(r["active"]), "%.0f" % (r["before_kib"] / 1024), "%.0f" % (r["after_kib"] / 1024),
+        rows.append([name, "%.0f" % (r["before_kib"] / 1024), "%.0f" % (r["after_kib"] / 1024),
                      "%.0f" % r["bytes_per_flow"]])
     if not result:
         raise Left("no memory")

@@ -227,5 +227,24 @@ def test_stream_configuration():
     equal(Batch(SAMPLE, config="stream: {bytes: 300KiB}\n").code, 1, "too few bytes for streams")
 
 
+def test_flows_only():
+    """Without reassembly (stream.bytes 0): the same flows, nothing of streams, and none can be saved."""
+    config = "stream:\n    bytes: 0\n"
+    whole, flows = Batch(DATA + "/sample.pcap"), Batch(DATA + "/sample.pcap", config=config)
+    equal(flows.code, 0, "exit code")
+
+    def core(batch):
+        return sorted((e["flow_id"], e["flow"]["pkts_toserver"], e["flow"]["bytes_toclient"], e["flow"]["state"])
+                      for e in batch.of_type("flow"))
+    equal(core(flows), core(whole), "flows")
+    with Daemon(config=config) as d:
+        try:
+            d.call("capture.start", source="pcap:" + DATA + "/sample.pcap", follow_to=d.folder)
+        except RpcError as x:
+            check("stream.bytes" in x.message, "says why: %s", x.message)
+        else:
+            raise Failed("streams are saved without reassembly")
+
+
 if __name__ == "__main__":
     main(globals())
