@@ -384,7 +384,14 @@ void deliver_gap(const struct place *at, uint32_t missing, enum gap_cause cause)
 
 void deliver_past_gap(const struct place *at, enum gap_cause cause)
 {
-	deliver_gap(at, at->side->first - at->side->next, cause);
+	struct reassembly_side *s = at->side;
+	uint32_t to = s->first;
+
+	// What is held behind the FIN is none of the stream: side_settle drops it.
+	if ((s->flags & SIDE_FIN) && seq_diff(to, s->fin) > 0)
+		to = s->fin;
+	if (seq_diff(to, s->next) > 0)
+		deliver_gap(at, to - s->next, cause);
 	deliver_pieces(at);
 }
 

@@ -61,9 +61,10 @@ static void declare_acked(struct segment *g, uint32_t ack)
 	struct place at;
 
 	other_place(g, &at);
-	while (o->root != 0 && seq_diff(ack, o->first) > 0)
+	while (o->root != 0 && seq_diff(ack, o->first) > 0) {
 		deliver_past_gap(&at, GAP_ACKED);
-	side_settle(&at);
+		side_settle(&at);
+	}
 }
 
 static void take_ack(struct segment *g)
