@@ -6,6 +6,7 @@
 #include "decode.h"
 
 #include "decoder.h"
+#include "prefetch.h"
 
 enum {
 	HEADERS_MAX = 64,    // steps of the loop: bounds what a frame full of tags can cost
@@ -286,8 +287,8 @@ static inline bool decode_fast(struct packet *p)
 // Two cache lines: TCP's timestamps lie behind the first. A prefetch of nothing harms nothing.
 static inline void prefetch_frame(const struct packet *p)
 {
-	__builtin_prefetch(p->data);
-	__builtin_prefetch((const void *)((uintptr_t)p->data + 64));
+	prefetch(p->data);
+	prefetch((const void *)((uintptr_t)p->data + 64));
 }
 
 void decode_burst(const struct decode_config *config, struct packet *pkts, unsigned n)

@@ -260,7 +260,8 @@ enum gap_cause { GAP_ACKED, GAP_BUDGET, GAP_END, GAP_TRUNCATED };
 void deliver_span(const struct place *, const struct span *);             // in order: moves next
 void deliver_pieces(const struct place *);                                // those whose turn it is
 void deliver_gap(const struct place *, uint32_t missing, enum gap_cause); // moves next
-void deliver_past_gap(const struct place *, enum gap_cause);              // up to the next hole
+// Up to the next hole, or to the FIN. side_settle must follow: else a loop over what is held may not end.
+void deliver_past_gap(const struct place *, enum gap_cause);
 void deliver_end(const struct place *, enum reassembly_end_reason);
 
 // reassembly.c
