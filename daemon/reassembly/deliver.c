@@ -406,7 +406,13 @@ void deliver_gap(const struct place *at, uint32_t missing, enum gap_cause cause)
 
 void deliver_past_gap(const struct place *at, enum gap_cause cause)
 {
-	deliver_gap(at, side_first(at) - at->side->next, cause);
+	struct reassembly_side *s = at->side;
+	uint32_t to = side_first(at);
+
+	if ((s->flags & SIDE_FIN) && seq_diff(to, s->fin) > 0) // nothing is behind a FIN
+		to = s->fin;
+	if (to != s->next)
+		deliver_gap(at, to - s->next, cause);
 	deliver_pieces(at);
 }
 

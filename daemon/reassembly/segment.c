@@ -56,9 +56,10 @@ static void declare_acked(struct segment *g, uint32_t ack)
 	struct place at;
 
 	place_other(&g->at, &at);
-	while (o->root != 0 && seq_diff(ack, side_first(&at)) > 0)
+	while (o->root != 0 && seq_diff(ack, side_first(&at)) > 0) {
 		deliver_past_gap(&at, GAP_ACKED);
-	side_settle(&at);
+		side_settle(&at); // at a FIN what is held behind it goes
+	}
 }
 
 static void take_ack(struct segment *g)
