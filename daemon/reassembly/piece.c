@@ -234,7 +234,7 @@ static bool cut_piece(const struct place *at, uint32_t piece, uint32_t from, uin
 // Goes through the held pieces that the segment meets and takes what it is granted.
 static void store_parts(const struct place *at, const struct span *n, struct stored *ret)
 {
-	enum reassembly_policy policy = place_policy(at);
+	enum reassembly_policy policy = (enum reassembly_policy)at->side->policy;
 	uint32_t pos = n->seq, end = n->seq + n->length + n->missing;
 
 	// What was delivered since it was sent is no longer asked for.
@@ -292,7 +292,7 @@ void piece_store(const struct place *at, const struct span *n, struct packet *p)
 	struct reassembly_figures *f;
 	struct stored s = {false, false, false, false};
 
-	if (place_policy(at) == REASSEMBLY_DROP && contradicts(at, n))
+	if (at->side->policy == REASSEMBLY_DROP && contradicts(at, n))
 		s.is_overlap = s.is_differing = s.is_new = true;
 	else
 		store_parts(at, n, &s);

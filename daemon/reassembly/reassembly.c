@@ -97,8 +97,8 @@ void stream_begin(
 	pool_stream_get(r, stream);
 	s = &r->stream[r->slot[stream]];
 	s->capture = (uint8_t)p->capture;
-	s->policies = (uint8_t)(policy_of(r, l->version, l->dst) << 4 * d |
-				policy_of(r, l->version, l->src) << 4 * (d ^ 1));
+	s->side[d].policy = policy_of(r, l->version, l->dst);
+	s->side[d ^ 1].policy = policy_of(r, l->version, l->src);
 	r->capture_streams[p->capture]++;
 	counter_add(counters, COUNTER_tcp_streams, 1);
 	counter_set(counters, COUNTER_tcp_active, r->capture_streams[p->capture]);

@@ -64,7 +64,7 @@ struct reassembly_side { // of what this side sends
 	// The figures of a simple hole. What does not fit goes to those of the cold part: the sum counts.
 	uint8_t out_of_order;
 	uint8_t gaps;
-	uint8_t unused;
+	uint8_t policy; // of its receiver: enum reassembly_policy
 	uint16_t gap_bytes;
 };
 _Static_assert(sizeof(struct reassembly_side) == 64, "a side is one line");
@@ -107,8 +107,8 @@ struct reassembly_stream {
 	uint32_t cold;              // its cold part, 0: none. Not in use: next one that is not
 	uint8_t capture;
 	uint8_t marks;     // enum reassembly_mark
-	uint8_t policies;  // by the receiver of each direction, 4 bits each
 	uint8_t handshake; // enum handshake_flag
+	uint8_t unused;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct reassembly_stream) == 192, "a stream is three lines");
 _Static_assert(REASSEMBLY_CAPTURES_MAX <= 256, "a capture's number fits");
@@ -202,11 +202,6 @@ static inline void place_other(const struct place *at, struct place *ret)
 	*ret = *at;
 	ret->direction ^= 1;
 	ret->side = &at->s->side[ret->direction];
-}
-
-static inline enum reassembly_policy place_policy(const struct place *at)
-{
-	return (enum reassembly_policy)(at->s->policies >> (4 * at->direction) & 15);
 }
 
 #define COUNT(at, name, n) counter_add((at)->counters, COUNTER_tcp_##name, n)

@@ -325,8 +325,10 @@ static uint64_t stage_pass(struct reassembly *r, struct side (*side)[2], uint32_
 			make_segment(&pkts[k], &pkts[k].layer[0], side[stream[k]],
 				next_seq(&side[stream[k]][d], percent), d);
 			if (is_measured)
-				reassembly_prefetch(r, stream[k]);
+				reassembly_prefetch_place(r, stream[k]);
 		}
+		for (unsigned k = 0; is_measured && k < PACKET_BURST; k++)
+			reassembly_prefetch(r, stream[k]);
 		for (unsigned k = 0; is_measured && k < PACKET_BURST; k++)
 			reassembly_segment(r, stream[k], &pkts[k], &pkts[k].layer[0]);
 	}
