@@ -19,7 +19,7 @@ static void status_head(const cJSON *info)
 	const cJSON *flows = member(info, "flows"), *memory = member(info, "memory"),
 		    *clients = member(info, "clients");
 	const char *dpdk = member_text(info, "dpdk", NULL);
-	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX];
+	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX], d[UNITS_MAX];
 
 	printf("pktaid %s", member_text(info, "version", "?"));
 	if (dpdk != NULL) // rte_version() begins with the name
@@ -33,9 +33,10 @@ static void status_head(const cJSON *info)
 	printf("%.0f active of %.0f, %.0f recent\n", member_number(flows, "active"),
 		member_number(flows, "capacity"), member_number(flows, "recent"));
 	label("Memory");
-	printf("%s resident, flow tables %s, recent flows %s\n",
+	printf("%s resident, flow tables %s, streams %s, recent flows %s\n",
 		units_bytes(member_number(memory, "rss_bytes"), a),
 		units_bytes(member_number(memory, "flow_tables_bytes"), b),
+		units_bytes(member_number(memory, "streams_bytes"), d),
 		units_bytes(member_number(memory, "recent_bytes"), c));
 	label("Clients");
 	printf("%.0f of %.0f\n", member_number(clients, "connected"),

@@ -212,8 +212,8 @@ static const struct config_key flow_keys[] = {
 		.min = 64 << 10,
 		.max = MIB << 20,
 		.value = 64 * MIB,
-		.about =
-			"Memory for ended flows that pktctl can still show; the oldest make room."},
+		.about = "Memory for ended flows that pktctl can still show; the oldest make room. "
+			 "With --exit-when-done 4MiB at most."},
 	{.name = NULL},
 };
 
@@ -374,7 +374,8 @@ static const struct config_key stream_keys[] = {
 		.max = MIB << 20,
 		.value = 0,
 		.about = "Memory for the bytes of recent streams, in order as their receivers read "
-			 "them, for pktctl flow ID --follow."},
+			 "them, for pktctl flow ID --follow. Whoever may ask the daemon may read "
+			 "them."},
 	{.name = NULL},
 };
 
@@ -500,9 +501,11 @@ const struct config_option config_options[] = {
 	{"events", OPTION_EVENTS, "FILE", NULL,
 		"Write all events as EVE JSON lines to this file; - is standard output."},
 	{"follow-to", OPTION_FOLLOW, "DIR", NULL,
-		"Save every TCP stream of the captures that start with the daemon in this folder, "
-		"one file "
-		"for each direction that carries bytes."},
+		"Save every TCP stream of the captures that start with the daemon in this folder: "
+		"one file for "
+		"each direction that carries bytes, named FLOWID_SRC_SPORT_DST_DPORT by its flow "
+		"and by who "
+		"sent the bytes to whom."},
 	{"exit-when-done", OPTION_EXIT_WHEN_DONE, NULL, NULL,
 		"Exit when all captures have ended. Needs --capture."},
 	{"log-level", OPTION_KEY, "LEVEL", "log",

@@ -21,7 +21,7 @@
 #include "log.h"
 #include "worker.h"
 
-enum { ERROR_MAX = 4096, SETTLE_US = 2000, GIVE_UP_S = 5 };
+enum { ERROR_MAX = 4096, SETTLE_US = 2000, GIVE_UP_S = 5, BATCH_RECENT_BYTES = 4 << 20 };
 
 struct daemon {
 	struct config *config;      // as last read
@@ -318,11 +318,18 @@ static int start_data_plane(struct daemon *d, char *error, size_t size)
 	return workers_start(&workers, &d->workers, error, size);
 }
 
+// Who runs a batch reads its events: the memory for what nobody will ask for is not worth touching.
+static uint64_t recent_bytes(const struct config *c)
+{
+	return c->exit_when_done && c->recent_bytes > BATCH_RECENT_BYTES ? BATCH_RECENT_BYTES
+	                                                                 : c->recent_bytes;
+}
+
 static int start_export(struct daemon *d, char *error, size_t size)
 {
 	struct export_config export = {
 		.events_path = d->config->events,
-		.recent_bytes = d->config->recent_bytes,
+		.recent_bytes = recent_bytes(d->config),
 		.keep_bytes = d->config->stream.keep_bytes,
 		.workers = workers_count(d->workers),
 		.records = workers_records(d->workers),
@@ -426,6 +433,8 @@ int main(int argc, char **argv)
 	d.boot_config = d.config;
 	log_set_level(d.config->log);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ,
+		SIG_IGN); // a file that may not grow is an error of write(), as a full disk is
 	if (start_data_plane(&d, error, sizeof(error)) < 0)
 		goto fail;
 	if (start_loop(&d) < 0) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way of a packet through the stages, for one worker: capture, decode, defrag, steer, flow,
-// reassembly, export.
-// pipeline.c is the one file that calls every stage, in order; stages do not call each other.
+// reassembly, export. pipeline.c and pipeline_streams.c are what calls every stage, in order; stages
+// do not call each other.
 #pragma once
 
 #include <stdbool.h>

@@ -70,15 +70,17 @@ static struct stream_record *reserve(
 
 static struct reassembly_answer on_data(void *ctx, const struct reassembly_data *d)
 {
-	const struct reassembly_answer on = {REASSEMBLY_ON, 0, 0};
+	const struct reassembly_answer on = {REASSEMBLY_ON, 0, 0}, pass = {REASSEMBLY_PASS, 0, 0};
 	struct stream_copy *c = ctx;
 	struct copy_capture *capture;
 	uint32_t done = 0;
 
 	if (!c->is_wanted)
-		return on;
+		return pass;
 	capture = &c->capture[flow_table_capture(c->flows, d->stream)];
-	while (capture->is_wanted && done < d->length) {
+	if (!capture->is_wanted)
+		return pass;
+	while (done < d->length) {
 		uint32_t n = d->length - done < COPY_BYTES_MAX ? d->length - done : COPY_BYTES_MAX;
 		struct stream_record *r = reserve(c, d->stream, d->direction, n);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes of TCP streams, in order, for the tail thread: of captures whose streams are saved to files, and
 // of all where the recent ones are kept. A consumer of the reassembly stage (one a worker) that takes
-// everything and passes it on by the worker's record ring. Files wait for room there; live captures
+// everything of them and passes it on by the worker's record ring. Files wait for room there; live captures
 // lose the bytes and count them, and leave half of the ring to flow records.
 #pragma once
 

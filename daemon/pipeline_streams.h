@@ -41,4 +41,5 @@ void streams_free(struct streams *); // accepts NULL; streams that are under way
 // Before the first packet of a capture; see flow_capture_begin.
 void streams_capture_begin(struct streams *, uint16_t capture, struct counters *);
 
-size_t streams_bytes_reserved(const struct streams *); // accepts NULL: 0
+// The most memory that they can ever touch. Accepts NULL: 0. Thread: any.
+size_t streams_bytes_reserved(const struct streams *);

@@ -42,6 +42,7 @@ static void write_workers(struct json *j, struct workers *workers, struct worker
 		ret_sum->flows_active += s.flows_active;
 		ret_sum->flow_capacity += s.flow_capacity;
 		ret_sum->flow_table_bytes += s.flow_table_bytes;
+		ret_sum->streams_bytes += s.streams_bytes;
 	}
 	json_array_end(j);
 }
@@ -60,6 +61,7 @@ static void write_totals(struct json *j, struct control *c, const struct worker_
 	json_object(j, "memory");
 	json_uint(j, "rss_bytes", resident_bytes());
 	json_uint(j, "flow_tables_bytes", sum->flow_table_bytes);
+	json_uint(j, "streams_bytes", sum->streams_bytes);
 	json_uint(j, "recent_bytes", s.recent_bytes);
 	json_object_end(j);
 }

@@ -220,6 +220,27 @@ static void write_decoder(struct json *j, const struct counters *sum)
 	json_object_end(j);
 }
 
+static void write_tcp(struct json *j, const struct counters *sum)
+{
+	const uint64_t *v = sum->value;
+
+	json_uint(j, "sessions", v[COUNTER_tcp_streams]);
+	json_uint(j, "active_sessions", v[COUNTER_tcp_active]);
+	json_uint(j, "midstream_pickups", v[COUNTER_midstream]);
+	json_uint(j, "syn", v[COUNTER_tcp_syn]);
+	json_uint(j, "synack", v[COUNTER_tcp_synack]);
+	json_uint(j, "rst", v[COUNTER_tcp_rst]);
+	json_uint(j, "urg", v[COUNTER_tcp_urgent]);
+	json_uint(j, "invalid_checksum", v[COUNTER_tcp_bad_checksum]);
+	json_uint(j, "ack_unseen_data", v[COUNTER_tcp_ack_unseen]);
+	json_uint(j, "overlap", v[COUNTER_tcp_overlap]);
+	json_uint(j, "overlap_diff_data", v[COUNTER_tcp_overlap_differing]);
+	json_uint(j, "reassembly_gap", v[COUNTER_tcp_gaps]);
+	json_uint(j, "stream_depth_reached", v[COUNTER_tcp_limit_depth]);
+	json_uint(j, "segment_memcap_drop", v[COUNTER_tcp_limit_segments]);
+	json_uint(j, "reassembly_memuse", v[COUNTER_tcp_memory]);
+}
+
 static void write_eve_stats(struct json *j, struct workers *workers,
 	const struct capture_status *captures, unsigned n, uint64_t uptime_s)
 {
@@ -256,7 +277,7 @@ static void write_eve_stats(struct json *j, struct workers *workers,
 	json_uint(j, "tcp_reuse", sum.value[COUNTER_flows_ended_reuse]);
 	json_object_end(j);
 	json_object(j, "tcp");
-	json_uint(j, "midstream_pickups", sum.value[COUNTER_midstream]);
+	write_tcp(j, &sum);
 	json_object_end(j);
 	json_object_end(j);
 }

@@ -2,6 +2,9 @@
 // See follow.h. A file gets the bytes that the receiver read, one behind the other; gaps are left out, and
 // the flow's record says how many bytes are missing. A name is the flow's id, then sender and
 // receiver: FLOWID_SRC_SPORT_DST_DPORT. A file of that name from an earlier run is replaced.
+//
+// Bytes gather in a buffer for each of the streams that had some last; one file is open at a time, while
+// a buffer is written to it.
 #include "follow.h"
 
 #include <arpa/inet.h>
@@ -10,14 +13,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
 
 enum {
-	FILES_MAX = 256, // open at a time
-	BUCKETS = 512,
+	FILES_MAX = 4096, // with a buffer
+	BUCKETS = 8192,
 	BUFFER_BYTES = 16 << 10,
 	NAME_BYTES = 24 + 2 * (INET6_ADDRSTRLEN + 8),
 };
@@ -26,12 +30,13 @@ enum {
 
 struct file {
 	uint64_t flow_id;
-	uint64_t used_at; // the least goes first
-	int fd;           // -1: not in use
 	uint32_t filled;
 	uint16_t capture;
-	uint16_t next; // in the same bucket, from 1; 0: none
+	uint16_t next;         // in the same bucket, or free
+	uint16_t older, newer; // by use
 	uint8_t direction;
+	bool is_new; // the file is yet to be made
+	char name[NAME_BYTES];
 	uint8_t buffer[BUFFER_BYTES];
 };
 
@@ -44,12 +49,14 @@ struct folder {
 	_Atomic int error;
 };
 
+// Files are numbered from 1; 0 is none.
 struct follow {
 	struct folder folder[FLOW_CAPTURES_MAX];
 	struct folder past; // control: sums of captures whose index was used anew
-	struct file *file;  // [1..FILES_MAX], from the first use on
+	struct file *file;  // reserved at the first use, touched as far as files are in use
 	uint16_t bucket[BUCKETS];
-	uint64_t now;      // counts uses
+	uint16_t free, fresh;
+	uint16_t oldest, newest;
 	uint64_t dirty_ns; // since when bytes wait in buffers; 0: none do
 };
 
@@ -82,31 +89,85 @@ static bool has_failed(const struct follow *f, uint16_t capture)
 
 static uint16_t *bucket_of(struct follow *f, uint64_t flow_id, uint8_t direction)
 {
-	return &f->bucket[(flow_id * 2 + direction) * UINT64_C(0x9e3779b97f4a7c15) >> 55];
+	return &f->bucket[(flow_id * 2 + direction) * UINT64_C(0x9e3779b97f4a7c15) >> 51];
 }
-_Static_assert(BUCKETS == 1 << 9, "a bucket is told by nine bits");
+_Static_assert(BUCKETS == 1 << 13, "a bucket is told by 13 bits");
+
+// Writes all of it. Returns how many bytes were written; fewer only after an error.
+static uint32_t write_all(struct follow *f, const struct file *o, int fd)
+{
+	uint32_t done = 0;
+
+	while (done < o->filled && !has_failed(f, o->capture)) {
+		ssize_t n = write(fd, o->buffer + done, o->filled - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			fail(f, o->capture, o->name, n < 0 ? errno : EIO);
+		else
+			done += (uint32_t)n;
+	}
+	return done;
+}
 
 static void write_out(struct follow *f, struct file *o)
 {
 	struct folder *d = &f->folder[o->capture];
 	uint32_t done = 0;
+	int fd = -1;
 
-	while (done < o->filled && !has_failed(f, o->capture)) {
-		ssize_t n = write(o->fd, o->buffer + done, o->filled - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			fail(f, o->capture, "", n < 0 ? errno : EIO);
-		else
-			done += (uint32_t)n;
+	if (o->filled == 0)
+		return;
+	if (!has_failed(f, o->capture)) {
+		// Nothing that is no file may hold the thread up (a pipe), nor lead elsewhere (a link).
+		fd = openat(d->dirfd, o->name,
+			O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC |
+				(o->is_new ? O_TRUNC : 0),
+			0640);
+		if (fd < 0)
+			fail(f, o->capture, o->name, errno);
+	}
+	if (fd >= 0) {
+		add(&d->files, o->is_new);
+		o->is_new = false;
+		done = write_all(f, o, fd);
+		// A network file system tells of a full disk only now.
+		if (close(fd) < 0 && errno != EINTR)
+			fail(f, o->capture, o->name, errno);
 	}
 	add(&d->bytes, done);
 	add(&d->bytes_lost, o->filled - done);
 	o->filled = 0;
 }
 
-static void close_file(struct follow *f, struct file *o)
+static void age_remove(struct follow *f, struct file *o)
+{
+	if (o->older != 0)
+		f->file[o->older].newer = o->newer;
+	else
+		f->oldest = o->newer;
+	if (o->newer != 0)
+		f->file[o->newer].older = o->older;
+	else
+		f->newest = o->older;
+}
+
+static void age_append(struct follow *f, struct file *o)
+{
+	uint16_t i = (uint16_t)(o - f->file);
+
+	o->older = f->newest;
+	o->newer = 0;
+	if (f->newest != 0)
+		f->file[f->newest].newer = i;
+	else
+		f->oldest = i;
+	f->newest = i;
+}
+
+// Writes what waits and gives the buffer back.
+static void let_go(struct follow *f, struct file *o)
 {
 	uint16_t *link = bucket_of(f, o->flow_id, o->direction);
 
@@ -114,10 +175,9 @@ static void close_file(struct follow *f, struct file *o)
 	while (&f->file[*link] != o)
 		link = &f->file[*link].next;
 	*link = o->next;
-	// A network file system tells of a full disk only now.
-	if (close(o->fd) < 0 && errno != EINTR)
-		fail(f, o->capture, "", errno);
-	o->fd = -1;
+	age_remove(f, o);
+	o->next = f->free;
+	f->free = (uint16_t)(o - f->file);
 }
 
 static struct file *find(struct follow *f, const struct stream_record *r)
@@ -127,21 +187,6 @@ static struct file *find(struct follow *f, const struct stream_record *r)
 	while (i != 0 && (f->file[i].flow_id != r->flow_id || f->file[i].direction != r->direction))
 		i = f->file[i].next;
 	return i != 0 ? &f->file[i] : NULL;
-}
-
-// A place for one more open file.
-static struct file *make_room(struct follow *f)
-{
-	struct file *oldest = &f->file[1];
-
-	for (unsigned i = 1; i <= FILES_MAX; i++) {
-		if (f->file[i].fd < 0)
-			return &f->file[i];
-		if (f->file[i].used_at < oldest->used_at)
-			oldest = &f->file[i];
-	}
-	close_file(f, oldest);
-	return oldest;
 }
 
 static void name_of(const struct stream_record *r, char name[NAME_BYTES])
@@ -157,49 +202,46 @@ static void name_of(const struct stream_record *r, char name[NAME_BYTES])
 		back ? t->dst_port : t->src_port, dst, back ? t->src_port : t->dst_port);
 }
 
-static struct file *open_file(struct follow *f, const struct stream_record *r)
+// A buffer for a stream that has none; the one that had bytes longest ago goes where none is free.
+static struct file *begin(struct follow *f, const struct stream_record *r)
 {
-	struct file *o = make_room(f);
-	uint16_t *bucket;
-	char name[NAME_BYTES];
+	uint16_t *bucket = bucket_of(f, r->flow_id, r->direction), i;
+	struct file *o;
 
-	name_of(r, name);
-	o->fd = openat(f->folder[r->capture].dirfd, name,
-		O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK |
-			(r->is_first ? O_TRUNC : 0),
-		0640);
-	if (o->fd < 0) {
-		fail(f, r->capture, name, errno);
-		return NULL;
-	}
-	if (r->is_first)
-		add(&f->folder[r->capture].files, 1);
+	if (f->free == 0 && f->fresh > FILES_MAX)
+		let_go(f, &f->file[f->oldest]);
+	i = f->free;
+	if (i != 0)
+		f->free = f->file[i].next;
+	else
+		i = f->fresh++;
+	o = &f->file[i];
 	o->flow_id = r->flow_id;
 	o->direction = r->direction;
 	o->capture = r->capture;
 	o->filled = 0;
-	bucket = bucket_of(f, r->flow_id, r->direction);
+	o->is_new = r->is_first;
+	name_of(r, o->name);
 	o->next = *bucket;
-	*bucket = (uint16_t)(o - f->file);
+	*bucket = i;
+	age_append(f, o);
 	return o;
 }
 
 void follow_take(struct follow *f, const struct stream_record *r)
 {
-	struct folder *d = &f->folder[r->capture];
-	struct file *o;
 	uint32_t done = 0;
+	struct file *o;
 
-	if (d->dirfd < 0)
+	if (f->folder[r->capture].dirfd < 0)
 		return;
 	o = find(f, r);
-	if (o == NULL && r->length > 0 && !has_failed(f, r->capture))
-		o = open_file(f, r);
-	if (o == NULL || has_failed(f, r->capture)) {
-		add(&d->bytes_lost, r->length);
-		return;
+	if (o != NULL) {
+		age_remove(f, o);
+		age_append(f, o);
+	} else if (r->length > 0) {
+		o = begin(f, r);
 	}
-	o->used_at = ++f->now;
 	while (done < r->length) {
 		uint32_t n = BUFFER_BYTES - o->filled;
 
@@ -210,8 +252,8 @@ void follow_take(struct follow *f, const struct stream_record *r)
 		if (o->filled == BUFFER_BYTES)
 			write_out(f, o);
 	}
-	if (r->is_last)
-		close_file(f, o);
+	if (r->is_last && o != NULL)
+		let_go(f, o);
 	else if (f->dirty_ns == 0)
 		f->dirty_ns = clock_monotonic_ns();
 }
@@ -220,9 +262,8 @@ void follow_flush(struct follow *f)
 {
 	if (f->dirty_ns == 0 || clock_monotonic_ns() - f->dirty_ns < FLUSH_NS)
 		return;
-	for (unsigned i = 1; i <= FILES_MAX; i++)
-		if (f->file[i].fd >= 0)
-			write_out(f, &f->file[i]);
+	for (uint16_t i = f->oldest; i != 0; i = f->file[i].newer)
+		write_out(f, &f->file[i]);
 	f->dirty_ns = 0;
 }
 
@@ -232,9 +273,11 @@ void follow_capture_done(struct follow *f, uint16_t capture)
 
 	if (d->dirfd < 0)
 		return;
-	for (unsigned i = 1; i <= FILES_MAX; i++)
-		if (f->file[i].fd >= 0 && f->file[i].capture == capture)
-			close_file(f, &f->file[i]);
+	for (uint16_t i = f->oldest, newer; i != 0; i = newer) {
+		newer = f->file[i].newer;
+		if (f->file[i].capture == capture)
+			let_go(f, &f->file[i]);
+	}
 	close(d->dirfd);
 	d->dirfd = -1;
 	free(d->path);
@@ -270,13 +313,15 @@ int follow_capture(struct follow *f, uint16_t capture, int dirfd, const char *pa
 	if (copy == NULL)
 		return -ENOMEM;
 	if (f->file == NULL) {
-		f->file = malloc((FILES_MAX + 1) * sizeof(*f->file));
-		if (f->file == NULL) {
+		void *file = mmap(NULL, (FILES_MAX + 1) * sizeof(*f->file), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (file == MAP_FAILED) {
 			free(copy);
 			return -ENOMEM;
 		}
-		for (unsigned i = 0; i <= FILES_MAX; i++)
-			f->file[i].fd = -1;
+		f->file = file;
+		f->fresh = 1;
 	}
 	d->path = copy;
 	d->dirfd = dirfd;
@@ -339,6 +384,7 @@ void follow_free(struct follow *f)
 		return;
 	for (unsigned i = 0; i < FLOW_CAPTURES_MAX; i++)
 		follow_capture_done(f, (uint16_t)i);
-	free(f->file);
+	if (f->file != NULL)
+		munmap(f->file, (FILES_MAX + 1) * sizeof(*f->file));
 	free(f);
 }

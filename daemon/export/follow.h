@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP streams as files: the tail thread writes what workers put in order. Few files are open at a time,
-// those written to last; others are opened again to append. Inside export/ only.
+// TCP streams as files: the tail thread writes what workers put in order, by buffers for the streams that
+// had bytes last. Inside export/ only.
 #pragma once
 
 #include "export.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tail thread: drains the workers' record rings in turn, keeps ended flows in the recent store
-// and hands every record to the sinks as a line of EVE JSON. And what control asks of it.
+// The tail thread: drains the workers' record rings in turn, keeps ended flows in the recent store,
+// saves and keeps the bytes of streams, and hands every record to the sinks as a line of EVE JSON.
 //
 // Lines gather in one buffer that goes to the sinks when it is full, when its oldest line has waited
 // for FLUSH_NS, and when a capture or the whole is done. The thread sleeps while little comes: the
@@ -17,12 +17,9 @@
 
 #include "clock.h"
 #include "export.h"
-#include "follow.h"
-#include "kept.h"
+#include "export_internal.h"
 #include "log.h"
 #include "put.h"
-#include "recent.h"
-#include "sink.h"
 
 enum {
 	BATCH_BYTES = 256 << 10, // of lines, before they go to the sinks
@@ -34,46 +31,6 @@ enum {
 #define SLEEP_MIN_NS (UINT64_C(100) * 1000)
 #define SLEEP_MAX_NS (UINT64_C(5) * 1000 * 1000)
 #define FLUSH_NS (UINT64_C(100) * 1000 * 1000)
-
-struct line {
-	struct line *next;
-	size_t size;
-	char text[];
-};
-
-enum { RECORD_TYPES = 8 };
-
-struct export
-{
-	// set once
-	unsigned workers;
-	bool keeps;
-	struct ring **rings;
-	struct recent *recent;
-	struct kept *kept;
-	struct follow *follow;
-	struct sink *sink; // NULL: none
-	pthread_t thread;
-	// control writes and the tail takes, under the lock
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	struct line *lines, **lines_end;
-	size_t lines_bytes;
-	bool stop;
-	// tail only
-	struct json text;
-	uint64_t oldest_ns; // when the first line of text came
-	uint64_t sleep_ns;
-	// tail writes, control reads
-	_Atomic uint64_t written[RECORD_TYPES];
-	_Atomic uint64_t bad;
-	_Atomic uint64_t write_errors;
-	_Atomic uint64_t lines_lost;
-	_Atomic uint64_t done_workers[FLOW_CAPTURES_MAX]; // a bit a worker; control clears
-	_Atomic bool done[FLOW_CAPTURES_MAX];
-	// control writes
-	uint64_t lines_refused;
-};
 
 static_assert(
 	sizeof(((struct export_stats *)0)->records_written) / sizeof(uint64_t) == RECORD_TYPES,
@@ -486,64 +443,4 @@ void export_line(struct export *e, const char *text, size_t size)
 		pthread_cond_signal(&e->wake);
 	}
 	pthread_mutex_unlock(&e->lock);
-}
-
-bool export_capture_is_done(struct export *e, uint16_t capture)
-{
-	return capture < FLOW_CAPTURES_MAX &&
-	       atomic_load_explicit(&e->done[capture], memory_order_acquire);
-}
-
-void export_capture_reset(struct export *e, uint16_t capture)
-{
-	if (capture >= FLOW_CAPTURES_MAX)
-		return;
-	atomic_store_explicit(&e->done_workers[capture], 0, memory_order_relaxed);
-	atomic_store_explicit(&e->done[capture], false, memory_order_relaxed);
-	follow_forget(e->follow, capture);
-}
-
-int export_follow(struct export *e, uint16_t capture, int dirfd, const char *path)
-{
-	return follow_capture(e->follow, capture, dirfd, path);
-}
-
-void export_follow_status(struct export *e, uint16_t capture, struct export_follow_status *ret)
-{
-	follow_status(e->follow, capture, ret);
-}
-
-void export_stream_read(struct export *e, struct export_stream_query *q)
-{
-	kept_read(e->kept, q);
-}
-
-bool export_keeps_streams(const struct export *e)
-{
-	return e->keeps;
-}
-
-void export_stats(struct export *e, struct export_stats *ret)
-{
-	for (unsigned i = 0; i < RECORD_TYPES; i++)
-		ret->records_written[i] = atomic_load_explicit(
-			&e->written[i], memory_order_relaxed);
-	ret->records_bad = atomic_load_explicit(&e->bad, memory_order_relaxed);
-	ret->write_errors = atomic_load_explicit(&e->write_errors, memory_order_relaxed);
-	ret->lines_lost = atomic_load_explicit(&e->lines_lost, memory_order_relaxed);
-	ret->lines_refused = e->lines_refused;
-	kept_stats(e->kept, &ret->stream_bytes_kept, &ret->stream_bytes_forgotten);
-	follow_totals(e->follow, ret);
-	recent_stats(e->recent, &ret->recent_flows, &ret->recent_bytes, &ret->recent_forgotten);
-}
-
-void export_recent_query(struct export *e, struct flow_query *q)
-{
-	recent_query(e->recent, q);
-}
-
-void export_recent_forget(struct export *e, uint16_t capture)
-{
-	recent_forget(e->recent, capture);
-	kept_forget(e->kept, capture);
 }

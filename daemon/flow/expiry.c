@@ -112,7 +112,7 @@ void flow_part_begin(struct flow_table *t, uint32_t i, uint64_t now_ns)
 {
 	struct flow_turn *u = &t->turn[i];
 
-	t->splt[2 * i + 1].other = now_ns;
+	t->splt_first[i].other = now_ns;
 	u->part_no++;
 	u->marks |= FLOW_PART_OPEN;
 	// One unit early at most: the exact time is looked at then.
@@ -143,6 +143,7 @@ void flow_part_end(struct flow_table *t, uint32_t i)
 	struct flow_hot *h = &t->hot[i];
 	struct flow_turn *u = &t->turn[i];
 
+	flow_sync(t, i); // also where there is no room for a record
 	flow_write(t, i, FLOW_END_ACTIVE);
 	if (t->listener.part != NULL && flow_proto_of(h) == 6)
 		t->listener.part(t->listener.ctx, i);
@@ -171,6 +172,21 @@ bool flow_resolve(struct flow_table *t, uint32_t i, uint64_t now_ns, bool is_pac
 	return true;
 }
 
+enum { FLOW_LOOK_AHEAD = 8 };
+
+// Asks for what ending the next flows of a list will touch.
+static void look_ahead(const struct flow_table *t, uint32_t head, uint32_t i)
+{
+	for (unsigned k = 0; k < FLOW_LOOK_AHEAD && i != head; k++, i = t->link[i].next) {
+		flow_prefetch_bucket(t, i);
+		prefetch(&t->turn[i]);
+		prefetch(&t->stats[2 * i]);
+		prefetch(&t->stats[2 * i + 1]);
+		prefetch(&t->splt_first[i]);
+		prefetch(&t->cold[i]);
+	}
+}
+
 // Looks at up to budget flows of one slot's list. Returns how many.
 static unsigned drain(struct flow_table *t, uint32_t head, uint64_t now_ns, unsigned budget)
 {
@@ -178,7 +194,8 @@ static unsigned drain(struct flow_table *t, uint32_t head, uint64_t now_ns, unsi
 	uint32_t i;
 
 	while (n < budget && (i = t->link[head].next) != head) {
-		prefetch(&t->hot[t->link[i].next]);
+		if (n % FLOW_LOOK_AHEAD == 0)
+			look_ahead(t, head, i);
 		n++;
 		if (flow_resolve(t, i, now_ns, false))
 			continue;
@@ -235,9 +252,12 @@ unsigned flow_capture_end(struct flow_table *t, uint16_t capture, uint64_t now_n
 	for (unsigned slot = 0; slot <= FLOW_WHEEL_SLOTS && budget > 0; slot++) {
 		uint32_t head = flow_wheel_head(t, capture, slot), i;
 
-		for (; budget > 0 && (i = t->link[head].next) != head; budget--)
+		for (; budget > 0 && (i = t->link[head].next) != head; budget--) {
+			if (budget % FLOW_LOOK_AHEAD == 0)
+				look_ahead(t, head, i);
 			if (!flow_resolve(t, i, now_ns, false))
 				flow_finish(t, i, end);
+		}
 	}
 	if (c->active == 0 && !keep)
 		c->in_use = false;

@@ -85,7 +85,7 @@ static void splt_add(struct flow_table *t, uint32_t i, const struct flow_facts *
 {
 	struct flow_turn *u = &t->turn[i];
 	unsigned n = u->splt_count;
-	struct flow_splt_half *half = &t->splt[2 * i + n / FLOW_SPLT_HALF];
+	struct flow_splt_half *half = n < FLOW_SPLT_HALF ? &t->splt_first[i] : &t->splt_second[i];
 	unsigned k = n % FLOW_SPLT_HALF;
 	uint64_t before, dt = 0;
 

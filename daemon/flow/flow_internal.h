@@ -30,7 +30,8 @@ enum {
 
 struct flow_bucket {
 	uint16_t signature[FLOW_BUCKET_SLOTS]; // 0: free
-	uint16_t unused[2];
+	uint16_t elsewhere; // flows whose first bucket this is, noted in their second
+	uint16_t unused;
 	uint32_t index[FLOW_BUCKET_SLOTS];
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct flow_bucket) == 64, "a bucket is a cache line");
@@ -63,6 +64,7 @@ enum flow_mark {
 	FLOW_BOTH_COUNT = 3 << 11,
 	FLOW_PAYLOAD_SEEN = 1 << 13,
 	FLOW_PAYLOAD_LAST = 1 << 14, // canonical direction of the last packet with payload
+	FLOW_WENT_BACK = 1 << 15,    // in this part a packet was earlier than one before it
 };
 
 // Why a TCP flow counts as closed, in the upper half of flow_hot.state.
@@ -131,7 +133,8 @@ struct flow_splt_half { // a line for each half of the first packets
 	uint32_t dt[FLOW_SPLT_HALF];
 	uint16_t size[FLOW_SPLT_HALF];
 	uint8_t flags[FLOW_SPLT_HALF];
-	uint64_t other; // first half: flow_id, second: clock at the part's begin
+	// First half: clock at the part's begin. Second: the latest time, where FLOW_WENT_BACK is marked.
+	uint64_t other;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct flow_splt_half) == 64, "half of the sequence is one line");
 
@@ -140,7 +143,7 @@ struct flow_ends {
 };
 
 struct flow_cold {
-	uint64_t max_ns;          // latest time, where a later packet went back
+	uint64_t flow_id;
 	uint64_t handshake_at_ns; // of the SYN, then of the SYN/ACK
 	uint32_t syn, synack;     // compact
 	uint32_t isn[2];
@@ -196,8 +199,9 @@ struct flow_table {
 	struct flow_hot *hot;
 	struct flow_stats *stats; // two for each flow
 	struct flow_turn *turn;
-	struct flow_splt_half *splt; // two for each flow
-	struct flow_ends *ends;
+	// Few flows have enough packets for a second half: its memory is not touched for the others.
+	struct flow_splt_half *splt_first, *splt_second;
+	struct flow_ends *ends; // of extended keys
 	struct flow_cold *cold;
 	// For each flow a class of its bytes: 0 no flow; see flow_volume_class.
 	uint8_t *volume;
@@ -277,12 +281,12 @@ static inline uint8_t flow_volume_class(uint64_t bytes)
 
 static inline uint64_t flow_part_now(const struct flow_table *t, uint32_t index)
 {
-	return t->splt[2 * index + 1].other;
+	return t->splt_first[index].other;
 }
 
 static inline uint64_t flow_id_of(const struct flow_table *t, uint32_t index)
 {
-	return t->splt[2 * index].other;
+	return t->cold[index].flow_id;
 }
 
 static inline uint32_t flow_wheel_head(const struct flow_table *t, uint16_t capture, unsigned slot)
@@ -314,6 +318,7 @@ uint64_t flow_key_id(const struct flow_capture_state *, const struct flow_config
 
 // table.c
 void flow_release(struct flow_table *, uint32_t index); // without a record
+void flow_prefetch_bucket(const struct flow_table *, uint32_t index);
 
 // expiry.c
 uint64_t flow_timeout(const struct flow_table *, const struct flow_hot *);

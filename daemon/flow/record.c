@@ -7,15 +7,31 @@
 
 #include "flow_internal.h"
 
+// A key that is not extended says it all.
+static inline void ends_of(const struct flow_table *t, uint32_t i, struct flow_ends *ret)
+{
+	const struct flow_hot *h = &t->hot[i];
+
+	if (flow_is_extended(h->word[0])) {
+		*ret = t->ends[i];
+		return;
+	}
+	*ret = (struct flow_ends){0};
+	memcpy(ret->a, &h->word[1], 4);
+	memcpy(ret->b, (const uint8_t *)&h->word[1] + 4, 4);
+}
+
 void flow_tuple_of(const struct flow_table *t, uint32_t i, struct flow_tuple *ret)
 {
 	const struct flow_hot *h = &t->hot[i];
 	const struct flow_cold *c = &t->cold[i];
 	unsigned s = h->bits & FLOW_TO_SERVER; // canonical direction to the server
 	uint16_t a_port = (uint16_t)h->word[0], b_port = (uint16_t)(h->word[0] >> 16);
+	struct flow_ends ends;
 
-	memcpy(ret->src, s == 0 ? t->ends[i].a : t->ends[i].b, 16);
-	memcpy(ret->dst, s == 0 ? t->ends[i].b : t->ends[i].a, 16);
+	ends_of(t, i, &ends);
+	memcpy(ret->src, s == 0 ? ends.a : ends.b, 16);
+	memcpy(ret->dst, s == 0 ? ends.b : ends.a, 16);
 	ret->src_port = s == 0 ? a_port : b_port;
 	ret->dst_port = s == 0 ? b_port : a_port;
 	ret->version = h->word[0] >> 50 & 1 ? 4 : 6;
@@ -68,7 +84,7 @@ void flow_times(
 {
 	const struct flow_turn *u = &t->turn[i];
 	bool is_empty = !(u->marks & FLOW_BOTH_COUNT); // between parts
-	uint64_t last = t->cold[i].max_ns;
+	uint64_t last = u->marks & FLOW_WENT_BACK ? t->splt_second[i].other : 0;
 
 	for (unsigned d = 0; d < 2; d++)
 		if (u->marks & (is_empty ? FLOW_SEEN : FLOW_COUNTS) << d &&
@@ -105,7 +121,8 @@ static void sequence_of(const struct flow_table *t, uint32_t i, unsigned s, stru
 
 	r->splt_count = u->splt_count;
 	for (unsigned n = 0; n < u->splt_count; n++) {
-		const struct flow_splt_half *half = &t->splt[2 * i + n / FLOW_SPLT_HALF];
+		const struct flow_splt_half *half = n < FLOW_SPLT_HALF ? &t->splt_first[i]
+		                                                       : &t->splt_second[i];
 		unsigned d = u->splt_direction >> n & 1, k = n % FLOW_SPLT_HALF;
 
 		r->splt[n] = (struct flow_splt){.dt_ns = half->dt[k],

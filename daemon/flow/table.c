@@ -101,7 +101,7 @@ struct flow_array {
 	size_t bytes;
 };
 
-enum { FLOW_ARRAYS = 11 };
+enum { FLOW_ARRAYS = 12 };
 
 static void arrays_of(struct flow_table *t, struct flow_array ret[FLOW_ARRAYS])
 {
@@ -111,7 +111,8 @@ static void arrays_of(struct flow_table *t, struct flow_array ret[FLOW_ARRAYS])
 		{(void **)&t->hot, n * sizeof(*t->hot)},
 		{(void **)&t->stats, n * 2 * sizeof(*t->stats)},
 		{(void **)&t->turn, n * sizeof(*t->turn)},
-		{(void **)&t->splt, n * 2 * sizeof(*t->splt)},
+		{(void **)&t->splt_first, n * sizeof(*t->splt_first)},
+		{(void **)&t->splt_second, n * sizeof(*t->splt_second)},
 		{(void **)&t->ends, n * sizeof(*t->ends)},
 		{(void **)&t->cold, n * sizeof(*t->cold)},
 		{(void **)&t->volume, n},
@@ -252,7 +253,9 @@ static uint32_t find(const struct flow_table *t, const struct flow_ref *r)
 {
 	uint32_t i = find_in(t, r->bucket, r);
 
-	return i != 0 ? i : find_in(t, bucket_second(t, r->layer->hash), r);
+	if (i != 0 || t->bucket[r->bucket].elsewhere == 0)
+		return i;
+	return find_in(t, bucket_second(t, r->layer->hash), r);
 }
 
 static bool claim_slot(struct flow_table *t, uint32_t bucket, uint32_t index, uint16_t signature)
@@ -276,12 +279,12 @@ static bool relocate(struct flow_table *t, const uint32_t bucket[2])
 		unsigned slot = k % FLOW_BUCKET_SLOTS;
 		struct flow_bucket *b = &t->bucket[from];
 		uint64_t hash = flow_key_rehash(t->hot[b->index[slot]].word);
+		uint32_t first = bucket_first(t, hash);
 
-		to = bucket_first(t, hash);
-		if (to == from)
-			to = bucket_second(t, hash);
+		to = first != from ? first : bucket_second(t, hash);
 		if (to != from && claim_slot(t, to, b->index[slot], b->signature[slot])) {
 			b->signature[slot] = 0;
+			t->bucket[first].elsewhere += to != first ? 1 : -1;
 			return true;
 		}
 	}
@@ -321,15 +324,22 @@ static bool clear_slot(struct flow_table *t, uint32_t bucket, uint32_t index, ui
 	return false;
 }
 
+void flow_prefetch_bucket(const struct flow_table *t, uint32_t index)
+{
+	prefetch(&t->bucket[bucket_first(t, flow_key_rehash(t->hot[index].word))]);
+}
+
 void flow_release(struct flow_table *t, uint32_t index)
 {
 	struct flow_hot *h = &t->hot[index];
 	struct flow_capture_state *c = &t->capture[flow_capture_of(h)];
 	uint64_t hash = flow_key_rehash(h->word);
 	uint16_t signature = signature_of(hash);
+	uint32_t first = bucket_first(t, hash);
 
-	if (!clear_slot(t, bucket_first(t, hash), index, signature))
-		clear_slot(t, bucket_second(t, hash), index, signature);
+	if (!clear_slot(t, first, index, signature) &&
+		clear_slot(t, bucket_second(t, hash), index, signature))
+		t->bucket[first].elsewhere--;
 	flow_wheel_remove(t, index);
 	flow_tunnel_put(t, t->cold[index].tunnel);
 	h->word[0] = 0;
@@ -368,6 +378,17 @@ static bool evict(struct flow_table *t, const uint32_t bucket[2], const struct f
 	return true;
 }
 
+static bool claim_either(
+	struct flow_table *t, const uint32_t bucket[2], uint32_t index, uint16_t signature)
+{
+	if (claim_slot(t, bucket[0], index, signature))
+		return true;
+	if (!claim_slot(t, bucket[1], index, signature))
+		return false;
+	t->bucket[bucket[0]].elsewhere++;
+	return true;
+}
+
 static uint32_t add(struct flow_table *t, const struct flow_ref *r)
 {
 	const uint32_t bucket[2] = {r->bucket, bucket_second(t, r->layer->hash)};
@@ -382,11 +403,10 @@ static uint32_t add(struct flow_table *t, const struct flow_ref *r)
 			return 0;
 		i = take_index(t);
 	}
-	if (claim_slot(t, bucket[0], i, r->signature) || claim_slot(t, bucket[1], i, r->signature))
+	if (claim_either(t, bucket, i, r->signature))
 		return i;
 	if ((relocate(t, bucket) || evict(t, bucket, r)) &&
-		(claim_slot(t, bucket[0], i, r->signature) ||
-			claim_slot(t, bucket[1], i, r->signature)))
+		claim_either(t, bucket, i, r->signature))
 		return i;
 	give_index(t, i);
 	return 0;
@@ -536,9 +556,11 @@ static inline void prefetch_figures(const struct flow_table *t, const struct flo
 	prefetch(&t->turn[i]);
 	prefetch(&t->stats[2 * i]);
 	prefetch(&t->stats[2 * i + 1]);
+	if (!(h->bits & FLOW_LOGS << r->direction))
+		prefetch(&t->cold[i]);
 	if (!(h->bits & FLOW_SPLT_FULL)) {
-		prefetch(&t->splt[2 * i]);
-		prefetch(&t->splt[2 * i + 1]);
+		prefetch(&t->splt_first[i]);
+		prefetch(&t->splt_second[i]);
 	}
 }
 

@@ -77,11 +77,13 @@ void flow_create(struct flow_table *t, uint32_t i, const struct flow_ref *r)
 	h->word[1] = l->key[1];
 	h->last_now_ns = p->now_ns;
 	h->bits = first_direction(r);
-	memcpy(t->ends[i].a, l->swapped ? l->dst : l->src, 16);
-	memcpy(t->ends[i].b, l->swapped ? l->src : l->dst, 16);
+	if (flow_is_extended(l->key[0])) {
+		memcpy(t->ends[i].a, l->swapped ? l->dst : l->src, 16);
+		memcpy(t->ends[i].b, l->swapped ? l->src : l->dst, 16);
+	}
 	u->vlan_count = p->vlan_count;
 	memcpy(c->vlan, p->vlan, p->vlan_count * sizeof(p->vlan[0]));
-	t->splt[2 * i].other = flow_key_id(capture, &t->config, p, r->layer_number, l->key);
+	c->flow_id = flow_key_id(capture, &t->config, p, r->layer_number, l->key);
 	u->wscale[0] = u->wscale[1] = 0xff;
 	u->tunnel_depth = r->layer_number;
 	if (r->layer_number > 0)
@@ -283,16 +285,19 @@ static void first_of_direction(struct flow_table *t, uint32_t i, const struct fl
 // Time went back within a direction: first and last are the extremes all the same.
 static void went_back(struct flow_table *t, uint32_t i, uint64_t last_ns, uint64_t ts)
 {
-	if (last_ns > t->cold[i].max_ns)
-		t->cold[i].max_ns = last_ns;
-	if (ts < t->turn[i].first_ns)
-		t->turn[i].first_ns = ts;
+	struct flow_turn *u = &t->turn[i];
+
+	if (!(u->marks & FLOW_WENT_BACK) || last_ns > t->splt_second[i].other)
+		t->splt_second[i].other = last_ns;
+	u->marks |= FLOW_WENT_BACK;
+	if (ts < u->first_ns)
+		u->first_ns = ts;
 }
 
 // The first packet after a part was written.
 static void next_part(struct flow_table *t, uint32_t i, uint64_t now_ns)
 {
-	t->cold[i].max_ns = 0;
+	t->turn[i].marks &= (uint16_t)~FLOW_WENT_BACK;
 	flow_part_begin(t, i, now_ns);
 	flow_wheel_remove(t, i);
 	flow_wheel_insert(t, i, now_ns);

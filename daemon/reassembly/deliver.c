@@ -122,6 +122,11 @@ static bool ask(
 	uint32_t rest;
 
 	switch (a.verb) {
+	case REASSEMBLY_PASS:
+		COUNT(at, bytes_not_wanted, d->length);
+		*ret_used = d->length;
+		*ret_need = 0;
+		return true;
 	case REASSEMBLY_ON:
 		*ret_used = d->length;
 		*ret_need = 0;

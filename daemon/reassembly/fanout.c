@@ -53,6 +53,7 @@ static void take_answer(const struct reassembly_fanout *f, unsigned i, struct ta
 
 	switch (a.verb) {
 	case REASSEMBLY_ON:
+	case REASSEMBLY_PASS:
 		t->done = d->offset + d->length;
 		t->need = 0;
 		break;
@@ -72,8 +73,9 @@ static void take_answer(const struct reassembly_fanout *f, unsigned i, struct ta
 	}
 }
 
-// Shows a consumer what it has not seen or not used, where that is enough for it.
-static void offer(const struct reassembly_fanout *f, unsigned i, struct tap *t,
+// Shows a consumer what it has not seen or not used, where that is enough for it. Returns whether it
+// wanted any of it.
+static bool offer(const struct reassembly_fanout *f, unsigned i, struct tap *t,
 	const struct reassembly_data *d)
 {
 	const struct reassembly_consumer *c = &f->consumer[i];
@@ -85,13 +87,18 @@ static void offer(const struct reassembly_fanout *f, unsigned i, struct tap *t,
 		t->need = 0;
 	}
 	if (t->done >= d->offset + d->length)
-		return;
+		return true;
 	skip = (uint32_t)(t->done - d->offset);
 	part.bytes += skip;
 	part.length -= skip;
 	part.offset += skip;
-	if (part.length >= t->need || d->is_last)
-		take_answer(f, i, t, &part, c->data(c->ctx, &part));
+	if (part.length >= t->need || d->is_last) {
+		struct reassembly_answer a = c->data(c->ctx, &part);
+
+		take_answer(f, i, t, &part, a);
+		return a.verb != REASSEMBLY_PASS;
+	}
+	return true;
 }
 
 static struct reassembly_answer on_data(void *ctx, const struct reassembly_data *d)
@@ -99,24 +106,25 @@ static struct reassembly_answer on_data(void *ctx, const struct reassembly_data 
 	const struct reassembly_fanout *f = ctx;
 	struct tap *t = taps(f, d->stream, d->direction);
 	uint64_t end = d->offset + d->length, from = end, until = UINT64_MAX;
-	bool is_wanted = false;
+	bool is_on = false, is_wanted = false;
 
 	for (unsigned i = 0; i < f->count; i++) {
 		if (f->consumer[i].data == NULL || (t[i].flags & TAP_OFF))
 			continue;
-		offer(f, i, &t[i], d);
+		is_wanted |= offer(f, i, &t[i], d);
 		if (t[i].flags & TAP_OFF)
 			continue;
-		is_wanted = true;
+		is_on = true;
 		if (t[i].done == end)
 			continue;
 		from = t[i].done < from ? t[i].done : from;
 		until = t[i].done + t[i].need < until ? t[i].done + t[i].need : until;
 	}
-	if (!is_wanted)
+	if (!is_on)
 		return (struct reassembly_answer){REASSEMBLY_ENOUGH, 0, 0};
 	if (from == end)
-		return (struct reassembly_answer){REASSEMBLY_ON, 0, 0};
+		return (struct reassembly_answer){
+			is_wanted ? REASSEMBLY_ON : REASSEMBLY_PASS, 0, 0};
 	return (struct reassembly_answer){
 		REASSEMBLY_MORE, (uint32_t)(from - d->offset), (uint32_t)(until - from)};
 }

@@ -73,6 +73,7 @@ struct reassembly_data {
 
 enum reassembly_verb {
 	REASSEMBLY_ON,   // all used; go on
+	REASSEMBLY_PASS, // the same, but none were wanted: counted so
 	REASSEMBLY_MORE, // used bytes are done with; call again with the rest once it is need long
 	REASSEMBLY_ENOUGH,   // no more of this direction: only count
 	REASSEMBLY_NOT_MINE, // no more of this stream

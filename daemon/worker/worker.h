@@ -57,6 +57,7 @@ struct worker_status {
 	uint64_t flows_active;
 	uint64_t flow_capacity;
 	uint64_t flow_table_bytes;
+	uint64_t streams_bytes; // the most that TCP reassembly can ever touch
 };
 void workers_status(struct workers *, unsigned worker, struct worker_status *ret);
 

@@ -181,6 +181,7 @@ void workers_status(struct workers *all, unsigned worker, struct worker_status *
 		.flows_active = w->flows_active,
 		.flow_capacity = all->config.flow.capacity,
 		.flow_table_bytes = w->flow_table_bytes,
+		.streams_bytes = streams_bytes_reserved(w->pipeline.streams),
 	};
 }
 

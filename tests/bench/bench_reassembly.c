@@ -17,6 +17,7 @@
 #include "decode.h"
 #include "flow.h"
 #include "hash.h"
+#include "pipeline_copy.h"
 #include "pipeline_streams.h"
 #include "reassembly.h"
 #include "ring.h"
@@ -195,11 +196,12 @@ static void drain(struct ring *r)
 // One pass, with fresh flows. Returns ns.
 static uint64_t pass(const struct trace *t, bool with_streams, struct counters *c)
 {
-	const struct streams_config config = {.reassembly = {.bytes = 64 << 20}};
+	struct streams_config config = {.reassembly = {.bytes = 64 << 20}};
 	struct ring *records = ring_new(16 << 20);
 	struct flow_table *flows = flow_table_new(&keys, 0, records);
 	struct flow_capture capture = {.name = "bench", .lossless = true, .counters = c};
 	struct packet pkts[PACKET_BURST], *all[PACKET_BURST];
+	struct stream_copy *copy = NULL;
 	struct streams *streams = NULL;
 	uint64_t ns = 0, begin;
 
@@ -207,6 +209,11 @@ static uint64_t pass(const struct trace *t, bool with_streams, struct counters *
 	if (records == NULL || flows == NULL)
 		exit(1);
 	if (with_streams) {
+		copy = stream_copy_new(flows, keys.capacity, records, false);
+		if (copy == NULL)
+			exit(1);
+		stream_copy_capture_begin(copy, 0, &capture, false);
+		config.consumer[config.consumer_count++] = stream_copy_consumer(copy);
 		streams = streams_new(&config, keys.capacity, flows, records);
 		if (streams == NULL)
 			exit(1);
@@ -225,6 +232,7 @@ static uint64_t pass(const struct trace *t, bool with_streams, struct counters *
 	ns = cpu_ns() - begin;
 	flow_table_free(flows);
 	streams_free(streams);
+	stream_copy_free(copy);
 	ring_free(records);
 	return ns;
 }

@@ -210,6 +210,23 @@ def test_loop_and_filter():
         check(all(53 in p for p in ports), "ports: %r", ports)
 
 
+def test_stream_configuration():
+    """What stream.* and decode.checksum say reaches the stage."""
+    def tcp(name, config=None):
+        run = Batch(os.path.join(DATA, name), config=config)
+        equal(run.code, 0, "exit code with %r, stderr: %s" % (config, run.stderr))
+        return run.events[-1]["pktai"]["reassembly"]["tcp"]
+
+    plain, verified = tcp("malformed.pcap"), tcp("malformed.pcap", "decode: {checksum: verify}\n")
+    equal((plain["bad_checksum"], verified["bad_checksum"]), (0, 1), "segments refused for their checksum")
+    equal(plain["segments_received"], verified["segments_received"], "segments received")
+    # of segments that contradict each other, drop takes nothing
+    first, drop = tcp("tcp-streams.pcap"), tcp("tcp-streams.pcap", "stream: {policy: drop}\n")
+    equal((first["overlap_differing"], drop["overlap_differing"]), (3, 3), "contradictions")
+    check(drop["overlap"] == first["overlap"] + 3, "policy drop: overlap %d, first: %d", drop["overlap"], first["overlap"])
+    equal(Batch(SAMPLE, config="stream: {bytes: 300KiB}\n").code, 1, "too few bytes for streams")
+
+
 def test_flows_only():
     """Without reassembly (stream.bytes 0): the same flows, nothing of streams, and none can be saved."""
     config = "stream:\n    bytes: 0\n"
@@ -227,6 +244,7 @@ def test_flows_only():
             check("stream.bytes" in x.message, "says why: %s", x.message)
         else:
             raise Failed("streams are saved without reassembly")
+
 
 if __name__ == "__main__":
     main(globals())

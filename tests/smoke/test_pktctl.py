@@ -59,7 +59,9 @@ def test_a_session():
         for words, texts in ((["status"], ["sample"]), (["capture", "list"], ["sample", "finished"]),
                              (["flows"], ["192.0.2.1", "2001:db8:1::1", "TCP"]),
                              (["flows", "--top", "3"], []), (["protocols"], ["ethernet", "vxlan", "gre", "ipv6"]),
-                             (["drops"], ["sample"]), (["stats"], ["flows_created"])):
+                             (["drops"], ["sample"]), (["stats"], ["flows_created"]),
+                             (["reassembly"], ["Segments received", "Out-of-order segments", "IPv6"]),
+                             (["reassembly", "--capture", "sample"], ["TCP gaps"])):
             said = Said(d, *words)
             equal(said.code, 0, " ".join(words) + ": stderr: " + said.err)
             for t in texts:
@@ -94,6 +96,22 @@ def test_numbers_agree_with_json():
         shown = Said(d, "drops").out
         for key in ("offered", "received", "processed"):
             check(str(c[key]) in shown, "drops does not show %s %d:\n%s", key, c[key], shown)
+        total = d.call("reassembly.stats")
+        equal(d.call("reassembly.stats", capture="sample"), total, "the only capture's figures and the totals")
+        check(total["tcp"]["out_of_order_segments"] > 0 and total["ipv6"]["reassembled"] > 0, "nothing was put together: %r", total)
+        head = Said(d, "reassembly").out.splitlines()[:4]
+        for line, label, key in zip(head, ("Segments received", "Bytes delivered", "Duplicate segments", "Out-of-order segments"),
+                                    ("segments_received", "bytes_delivered", "duplicate_segments", "out_of_order_segments")):
+            check(re.match(r"%s: +%d( |$)" % (label, total["tcp"][key]), line), "%s is %d, shown as %r", key, total["tcp"][key], line)
+        equal(json.loads(Said(d, "--json", "reassembly").out), total, "reassembly --json")
+        equal(Said(d, "reassembly", "--capture", "other").code, 1, "reassembly of a capture that is not there")
+        flows = [f for f in d.call("flows.list", state="all", limit=1000)["flows"] if "stream" in f["pktai"]]
+        check(flows and all(f["proto"] == "TCP" for f in flows), "streams are not of TCP flows: %r", flows[:1])
+        for side in ("toserver", "toclient"):
+            check(all(f["pktai"]["stream"]["segments_" + side] == f["flow"]["pkts_" + side] for f in flows), "segments %s", side)
+        for key in ("segments", "bytes_delivered", "duplicate", "out_of_order"):
+            equal(sum(f["pktai"]["stream"][key + "_toserver"] + f["pktai"]["stream"][key + "_toclient"] for f in flows),
+                  total["tcp"].get(key, total["tcp"].get(key + "_segments", total["tcp"].get(key + "_received"))), key + ", flows and totals")
 
 
 if __name__ == "__main__":

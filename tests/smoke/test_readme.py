@@ -103,7 +103,7 @@ def test_session_is_what_pktctl_shows():
             command, _, shown = part.partition("\n")
             # the columns of protocols and of status that are rates depend on when one asks
             columns = 5 if command == "pktctl protocols" else None
-            if not command.startswith(("pktctl flow", "pktctl protocols", "pktctl drops")):
+            if not command.startswith(("pktctl flow", "pktctl protocols", "pktctl reassembly", "pktctl drops")):
                 continue
             p = subprocess.run([PKTCTL, "--socket", d.socket, *command.split()[1:]], stdout=subprocess.PIPE,
                                env=dict(os.environ, LC_ALL="C.UTF-8", COLUMNS="110"))

@@ -52,5 +52,6 @@ show capture start "pcap:$sample" --wait
 show status
 show flows --top 10
 show protocols
+show reassembly
 show drops
 printf '\nThat was %s. Next: %s --help, %s --help, README.md.\n' "$sample" "$pktaid" "$pktctl"

@@ -108,6 +108,10 @@ static void defaults(void **state)
 	assert_int_equal(c->defrag.timeout_ns, 30 * S);
 	assert_int_equal(c->defrag.policy4, DEFRAG_FIRST);
 	assert_int_equal(c->defrag.policy6, DEFRAG_DROP);
+	assert_int_equal(c->stream.reassembly.bytes, 64 << 20);
+	assert_int_equal(c->stream.reassembly.depth_bytes, 0);
+	assert_int_equal(c->stream.reassembly.policy, REASSEMBLY_FIRST);
+	assert_int_equal(c->stream.keep_bytes, 0);
 	assert_int_equal(c->stats_interval_ns, 30 * S);
 	config_free(c);
 	config_free(NULL);
@@ -138,7 +142,7 @@ static void every_key(void **state)
 		"linux},\n"
 		"    {policy: last, network: \"2001:db8::/33\"}, {network: 192.0.2.1, policy: "
 		"drop}]}}\n"
-		"stream: {bytes: 1MiB, depth: 2K, policy: windows, keep: 64K,\n"
+		"stream: {bytes: 1MiB, depth: 2KiB, policy: linux, keep: 3MiB,\n"
 		"  networks: [{network: 10.0.0.0/8, policy: bsd}]}\n"
 		"stats: {interval: 250ms}\n");
 
@@ -187,8 +191,8 @@ static void every_key(void **state)
 	}
 	assert_int_equal(c->stream.reassembly.bytes, 1 << 20);
 	assert_int_equal(c->stream.reassembly.depth_bytes, 2048);
-	assert_int_equal(c->stream.reassembly.policy, REASSEMBLY_WINDOWS);
-	assert_int_equal(c->stream.keep_bytes, 65536);
+	assert_int_equal(c->stream.reassembly.policy, REASSEMBLY_LINUX);
+	assert_int_equal(c->stream.keep_bytes, 3 << 20);
 	assert_int_equal(c->stream.reassembly.network_count, 1);
 	assert_int_equal(c->stream.reassembly.network[0].address[0], 10);
 	assert_int_equal(c->stream.reassembly.network[0].prefix_bits, 8);

@@ -48,7 +48,7 @@ INFO = {
     'workers': [{'index': 0, 'cpu': 2, 'load': 0.42, 'heartbeat': 99, 'flows_active': 1200, 'flow_capacity': 500000, 'flow_table_bytes': 96000000},
                 {'index': 1, 'cpu': -1, 'load': 0.99, 'heartbeat': 98, 'flows_active': 34, 'flow_capacity': 500000, 'flow_table_bytes': 96000000}],
     'captures': CAPTURES, 'flows': {'active': 1234, 'capacity': 1000000, 'recent': 5678},
-    'memory': {'rss_bytes': 345678901, 'flow_tables_bytes': 192000000, 'recent_bytes': 3456789}, 'clients': {'connected': 2, 'maximum': 256, 'refused': 0},
+    'memory': {'rss_bytes': 345678901, 'flow_tables_bytes': 192000000, 'streams_bytes': 555000000, 'recent_bytes': 3456789}, 'clients': {'connected': 2, 'maximum': 256, 'refused': 0},
     'limits': {'request_bytes': 65536},
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes of streams on the far side of the ring: files for each direction, whatever the order and however
-// many are written to at a time; what an error costs; and the store of recent bytes, against a plain
+// Bytes of streams on the far side of the ring: files for each direction, whatever the order, and more at
+// a time than there are buffers; what an error costs; and the store of recent bytes, against a plain
 // list of pieces from which the oldest go.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,11 +20,12 @@
 #include "export.h"
 #include "log.h"
 
-enum { STREAMS = 700, RECORDS = 60000, RECORD_MAX = 3000, CAPTURE = 3, RING_BYTES = 1 << 18 };
+enum { STREAMS = 3000, RECORDS = 60000, RECORD_MAX = 3000, CAPTURE = 3, RING_BYTES = 1 << 18 };
 
 static uint64_t rng = 88172645463325252u;
 static struct ring *ring;
-static char folder[] = "/tmp/pktaid-streams-XXXXXX";
+// In memory where that can be: thousands of files are made.
+static char folder[] = "/dev/shm/pktaid-streams-XXXXXX";
 
 static uint32_t rnd(uint32_t n)
 {
@@ -40,6 +41,8 @@ static int begin(void **state)
 	log_set_level(LOG_LEVEL_ERROR);
 	ring = ring_new(RING_BYTES);
 	export_capture_set(CAPTURE, &(struct export_capture){"test", "", "file"});
+	if (access("/dev/shm", W_OK) < 0)
+		snprintf(folder, sizeof(folder), "/tmp/pktaid-streams-XXXXXX");
 	return ring == NULL || mkdtemp(folder) == NULL ? -1 : 0;
 }
 
@@ -211,7 +214,7 @@ static void files_hold_what_came(void **state)
 	send_done();
 	wait_done(e);
 	assert_int_equal(descriptors(), before);
-	assert_true(most > before && most < before + 256 + 8);
+	assert_true(most < before + 8);
 	for (unsigned s = 0; s < STREAMS; s++)
 		for (unsigned d = 0; d < 2; d++) {
 			check_file(s, d);

@@ -404,6 +404,52 @@ static void a_full_ring_loses_records_of_live_captures_only(void **state)
 	free(counters);
 }
 
+// A part whose record found no room in the ring: its packets are gone with it, and the next part is the
+// same as if it had been written.
+static void part_without_room(void **state)
+{
+	struct flow_config c = bench_config();
+	struct ring *small = ring_new(4096);
+	struct counters *counters = calloc(1, sizeof(*counters));
+	struct flow_table *t;
+	const struct ring_msg *m;
+	const struct flow_record *last = NULL;
+
+	(void)state;
+	c.active_ns = 10 * SEC;
+	t = flow_table_new(&c, 0, small);
+	assert_non_null(counters);
+	assert_int_equal(flow_capture_begin(t, 0,
+				 &(struct flow_capture){.name = "live", .counters = counters}),
+		0);
+	// Parts of 10 packets, a second apart, the last with PSH; the ring holds few of their records.
+	for (uint32_t i = 0; i < 201; i++) {
+		struct packet p = packet_tcp("10.0.0.1", 1000, "10.0.0.2", 80,
+			i % 10 == 9 ? PSH | ACK : ACK, 1, T0 + i * SEC);
+		struct packet *at = &p;
+
+		p.now_ns = p.ts_ns;
+		flow_key_hash(&c, &p, 1);
+		flow_burst(t, &at, 1);
+	}
+	assert_true(counters->value[COUNTER_export_queue_full] > 0);
+	ring_publish(small);
+	while ((m = ring_next(small)) != NULL)
+		;
+	ring_release(small);
+	assert_int_equal(flow_capture_end(t, 0, T0 + 201 * SEC, FLOW_END_EOF, 1000, false), 0);
+	ring_publish(small);
+	while ((m = ring_next(small)) != NULL)
+		last = (const struct flow_record *)(m + 1);
+	assert_non_null(last);
+	assert_int_equal(last->part_no, 21);
+	assert_int_equal(last->direction[0].pkts + last->direction[1].pkts, 1);
+	assert_int_equal(last->direction[0].tcp_flags | last->direction[1].tcp_flags, ACK);
+	flow_table_free(t);
+	ring_free(small);
+	free(counters);
+}
+
 static void a_burst_may_be_of_any_size(void **state)
 {
 	enum { N = 2 * PACKET_BURST };
@@ -446,6 +492,7 @@ int main(void)
 		cmocka_unit_test(parts_are_written_while_the_flow_is_busy_or_silent),
 		cmocka_unit_test(captures_come_and_go),
 		cmocka_unit_test(a_full_ring_loses_records_of_live_captures_only),
+		cmocka_unit_test(part_without_room),
 		cmocka_unit_test(a_burst_may_be_of_any_size),
 	};
 

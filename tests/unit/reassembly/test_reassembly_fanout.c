@@ -255,11 +255,60 @@ static void all_have_enough(void **state)
 	free(counters);
 }
 
+static struct reassembly_answer passes(void *ctx, const struct reassembly_data *d)
+{
+	(void)d;
+	++*(unsigned *)ctx;
+	return (struct reassembly_answer){REASSEMBLY_PASS, 0, 0};
+}
+
+static struct reassembly_answer takes(void *ctx, const struct reassembly_data *d)
+{
+	(void)d;
+	++*(unsigned *)ctx;
+	return (struct reassembly_answer){REASSEMBLY_ON, 0, 0};
+}
+
+// What all let pass is not wanted; what one of them takes is.
+static void all_or_some_let_pass(void **state)
+{
+	(void)state;
+	for (unsigned some = 0; some < 2; some++) {
+		unsigned asked[2] = {0, 0};
+		const struct reassembly_consumer consumers[2] = {{.ctx = &asked[0], .data = passes},
+			{.ctx = &asked[1], .data = some ? takes : passes}};
+		struct reassembly_config config = {.streams = 1, .bytes = 1 << 20, .hold_bytes = 1};
+		struct reassembly_fanout *f = reassembly_fanout_new(consumers, 2, 1, 1);
+		struct counters *counters = calloc(1, sizeof(*counters));
+		static const uint8_t bytes[100];
+		struct reassembly *r;
+
+		config.consumer = reassembly_fanout_consumer(f);
+		r = reassembly_new(&config);
+		reassembly_capture_begin(r, 0, counters);
+		for (uint32_t i = 0; i < 5; i++)
+			send_segment(r, &(struct segment_args){.stream = 1,
+						.seq = 1 + 100 * i,
+						.length = 100,
+						.data = bytes,
+						.flags = TCP_ACK,
+						.window = 1000});
+		assert_int_equal(asked[0], 5);
+		assert_int_equal(asked[1], 5);
+		assert_int_equal(counters->value[COUNTER_tcp_bytes_not_wanted], some ? 0 : 500);
+		reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
+		reassembly_free(r);
+		reassembly_fanout_free(f);
+		free(counters);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_as_if_alone),
 		cmocka_unit_test(all_have_enough),
+		cmocka_unit_test(all_or_some_let_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

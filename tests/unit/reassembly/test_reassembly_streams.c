@@ -413,6 +413,20 @@ static void test_enough(void **state)
 	assert_int_equal(COUNTED(out_of_order_segments), 1);
 }
 
+// Not wanted this time: counted so, and the next bytes are shown all the same.
+static void test_pass(void **state)
+{
+	(void)state;
+	shake_hands();
+	answer_verb = REASSEMBLY_PASS;
+	send_text(0, 100, 500, "abc");
+	send_text(0, 103, 500, "def");
+	reassembly_end(r, 1, REASSEMBLY_END_EOF, NULL);
+	assert_string_equal(told, ">abc >def >end(eof) <end(eof) ");
+	assert_int_equal(COUNTED(bytes_delivered), 6);
+	assert_int_equal(COUNTED(bytes_not_wanted), 3);
+}
+
 static void test_not_mine(void **state)
 {
 	(void)state;
@@ -498,7 +512,7 @@ int main(void)
 		TEST(test_syn_with_data), TEST(test_keep_alive_and_probes), TEST(test_midstream),
 		TEST(test_gaps), TEST(test_cut_segments), TEST(test_reset), TEST(test_fin),
 		TEST(test_window), TEST(test_timestamps), TEST(test_urgent), TEST(test_depth),
-		TEST(test_enough), TEST(test_not_mine), TEST(test_more),
+		TEST(test_enough), TEST(test_pass), TEST(test_not_mine), TEST(test_more),
 		TEST(test_more_than_allowed), TEST(test_refused)};
 
 	return cmocka_run_group_tests_name("reassembly streams", tests, NULL, NULL);
