@@ -223,6 +223,66 @@ def test_policies_of_networks():
     in_folder(action)
 
 
+def peak_kib(folder, name, frames, config):
+    """Runs a batch over the frames; returns the most memory it had, and the stats event."""
+    write_pcap(os.path.join(folder, name + ".pcap"), frames)
+    os.makedirs(os.path.join(folder, name), exist_ok=True)
+    with open(os.path.join(folder, "c.yaml"), "w") as f:
+        f.write(config)
+    events = os.path.join(folder, name + ".json")
+    p = subprocess.Popen([PKTAID, "--no-huge", "--memory", "128", "--config", os.path.join(folder, "c.yaml"), "--events", events,
+                          "--capture", "pcap:" + os.path.join(folder, name + ".pcap"), "--follow-to",
+                          os.path.join(folder, name), "--exit-when-done"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    equal(p.returncode, 0, "exit code")
+    with open(events, "rb") as f:
+        return usage.ru_maxrss, json.loads(f.read().splitlines()[-1])
+
+
+def test_floods_beside_streams():
+    """100,000 half-open connections, 100,000 fragments of datagrams that never become whole and 30 MB out of
+    order: streams between them are saved whole, what was kept out is counted, memory has its bounds."""
+    config = ("flow: {capacity: 150000, recent_bytes: 1MiB}\nstream: {bytes: 4MiB}\n"
+              "defrag: {trackers: 2000, fragments: 4000, bytes: 4MiB}\n")
+
+    def action(folder):
+        rnd = random.Random(5)
+        payload = rnd.randbytes(1000)
+
+        def streams():
+            return [Connection(random.Random(6), i, 20000, cut=296 if i % 2 else None) for i in range(20)]
+        quiet = interleaved(streams())
+        syn = frames_of("10.77.0.0", 1, "192.0.2.9", 80, 0, 0, SYN)[0]
+        part = frames_of("10.78.0.0", 1, "192.0.2.9", 80, 0, 0, ACK, payload, 1, cut=600)[0]
+        far = frames_of("10.79.0.1", 1, "192.0.2.9", 80, 1, 0, ACK, payload)[0]
+        loud = frames_of("10.79.0.1", 1, "192.0.2.9", 80, 0, 0, SYN)
+        for i in range(100000):
+            address = struct.pack("!I", i)[1:]
+            loud.append(syn[:27] + address + syn[30:])
+            loud.append(part[:18] + struct.pack("!H", i & 0xFFFF) + part[20:27] + address + part[30:])
+            if i % 3 == 0:
+                loud.append(far[:38] + struct.pack("!I", 1001 + i // 3 * 2000) + far[42:])
+            if i % (100000 // len(quiet)) == 0 and i * len(quiet) // 100000 < len(quiet):
+                loud.append(None)
+        it = iter(quiet)
+        loud = [next(it, syn) if f is None else f for f in loud] + list(it)
+        before, _ = peak_kib(folder, "quiet", quiet, config)
+        after, stats = peak_kib(folder, "loud", loud, config)
+        have, want = saved(os.path.join(folder, "loud")), expected(streams())
+        for k, data in want.items():
+            check(have.get(k) == data, "%r: %d bytes saved, %d sent", k, len(have.get(k, b"")), len(data))
+        tcp, ip = stats["pktai"]["reassembly"]["tcp"], stats["pktai"]["reassembly"]["ipv4"]
+        check(tcp["memory_peak"] <= 4 << 20 and tcp["limit_bytes"] > 0 and tcp["gaps_budget"] == tcp["limit_bytes"], "%r", tcp)
+        check(tcp["syn"] > 100000 and tcp["limit_streams"] == 0, "%r", tcp)
+        check(ip["evicted"] + ip["timeout"] >= 100000 - 4000, "%r", ip)
+        print("        %d MiB without, %d MiB with" % (before >> 10, after >> 10))
+        if not SANITIZED:
+            # 100,000 flows and streams of less than 1 KiB each, 4 + 4 MiB for bytes, 2,000 trackers
+            check(after - before < 120 << 10, "memory grew from %d KiB to %d KiB", before, after)
+    in_folder(action)
+
+
 def pktctl(d, *words, **more):
     return subprocess.run([PKTCTL, "--socket", d.socket, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=60 * SLOW, **more)

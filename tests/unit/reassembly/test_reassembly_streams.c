@@ -311,6 +311,22 @@ static void test_fin(void **state)
 	assert_int_equal(COUNTED(duplicate_segments), 1);
 }
 
+// Bytes that came before the FIN in front of them: they are never delivered, the gap ends at the FIN,
+// and the acknowledgement of all of it ends the direction.
+static void test_held_behind_a_fin(void **state)
+{
+	(void)state;
+	shake_hands();
+	send_text(1, 508, 100, "beyond");
+	send_flags(1, TCP_ACK | TCP_FIN, 503, 100, "");
+	send_text(0, 100, 514, "a");
+	assert_string_equal(told, "<gap(3) <end(fin) >a ");
+	assert_int_equal(COUNTED(data_after_fin), 1);
+	assert_int_equal(COUNTED(gap_bytes), 3);
+	reassembly_end(r, 1, REASSEMBLY_END_TIMEOUT, NULL);
+	assert_string_equal(told, "<gap(3) <end(fin) >a >end(timeout) ");
+}
+
 static void test_window(void **state)
 {
 	(void)state;
@@ -511,9 +527,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(test_connection), TEST(test_simultaneous_open),
 		TEST(test_syn_with_data), TEST(test_keep_alive_and_probes), TEST(test_midstream),
 		TEST(test_gaps), TEST(test_cut_segments), TEST(test_reset), TEST(test_fin),
-		TEST(test_window), TEST(test_timestamps), TEST(test_urgent), TEST(test_depth),
-		TEST(test_enough), TEST(test_pass), TEST(test_not_mine), TEST(test_more),
-		TEST(test_more_than_allowed), TEST(test_refused)};
+		TEST(test_held_behind_a_fin), TEST(test_window), TEST(test_timestamps),
+		TEST(test_urgent), TEST(test_depth), TEST(test_enough), TEST(test_pass),
+		TEST(test_not_mine), TEST(test_more), TEST(test_more_than_allowed),
+		TEST(test_refused)};
 
 	return cmocka_run_group_tests_name("reassembly streams", tests, NULL, NULL);
 }
