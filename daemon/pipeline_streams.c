@@ -21,6 +21,13 @@ struct streams {
 
 // --- Segments ---
 
+static void on_early(void *ctx, uint32_t index)
+{
+	const struct streams *s = ctx;
+
+	reassembly_prefetch_place(s->reassembly, index);
+}
+
 static void on_soon(void *ctx, uint32_t index)
 {
 	const struct streams *s = ctx;
@@ -176,6 +183,7 @@ struct streams *streams_new(const struct streams_config *config, uint32_t capaci
 	struct streams *s = calloc(1, sizeof(*s));
 	const struct flow_listener listener = {
 		.ctx = s,
+		.early = on_early,
 		.soon = on_soon,
 		.segment = on_segment,
 		.describe = on_describe,

@@ -12,7 +12,7 @@
 
 #include "packet.h"
 
-enum { SPREAD_ENTRIES_MAX = 512 };
+enum { SPREAD_ENTRIES_MAX = 2048 }; // as E810 may have
 
 // Protocols whose ports are hashed; with IPv6 shifted by SPREAD_IPV6.
 enum { SPREAD_TCP = 1 << 0, SPREAD_UDP = 1 << 1, SPREAD_SCTP = 1 << 2, SPREAD_IPV6 = 3 };

@@ -177,14 +177,23 @@ enum { FLOW_LOOK_AHEAD = 8 };
 // Asks for what ending the next flows of a list will touch.
 static void look_ahead(const struct flow_table *t, uint32_t head, uint32_t i)
 {
+	uint32_t streams[FLOW_LOOK_AHEAD];
+	unsigned n = 0;
+
 	for (unsigned k = 0; k < FLOW_LOOK_AHEAD && i != head; k++, i = t->link[i].next) {
 		flow_prefetch_bucket(t, i);
+		if (t->listener.early != NULL && flow_proto_of(&t->hot[i]) == 6) {
+			t->listener.early(t->listener.ctx, i);
+			streams[n++] = i;
+		}
 		prefetch(&t->turn[i]);
 		prefetch(&t->stats[2 * i]);
 		prefetch(&t->stats[2 * i + 1]);
 		prefetch(&t->splt_first[i]);
 		prefetch(&t->cold[i]);
 	}
+	for (unsigned k = 0; k < n; k++)
+		t->listener.soon(t->listener.ctx, streams[k]);
 }
 
 // Looks at up to budget flows of one slot's list. Returns how many.

@@ -183,7 +183,10 @@ static inline size_t flow_record_size(const struct flow_record *r)
 // read meanwhile, by flow_table_get() and flow_table_id(), and nothing else of it be called.
 struct flow_listener {
 	void *ctx;
-	// segment() will be called soon, most likely with this index: what it needs can be asked for.
+	// segment() or end() will be called soon, most likely with this index: what is needed then can
+	// be asked for. early() comes some time before soon(), so that what was asked for first tells
+	// what else to ask for. Both may come for flows that are not TCP's.
+	void (*early)(void *ctx, uint32_t index);
 	void (*soon)(void *ctx, uint32_t index);
 	// A layer with a TCP header that this table owns, after its flow has counted it. 0: there was no
 	// entry for its flow. Borrows the packet.

@@ -578,11 +578,15 @@ static void burst(struct flow_table *t, struct flow_ref *refs, unsigned n)
 		if (flow_is_extended(r->layer->key[0]))
 			prefetch(&t->ends[i]);
 		if (is_segment(t, r))
-			t->listener.soon(t->listener.ctx, i);
+			t->listener.early(t->listener.ctx, i);
 	}
-	for (unsigned k = 0; k < n; k++)
-		if (refs[k].index != 0)
-			prefetch_figures(t, &refs[k]);
+	for (unsigned k = 0; k < n; k++) {
+		if (refs[k].index == 0)
+			continue;
+		prefetch_figures(t, &refs[k]);
+		if (is_segment(t, &refs[k]))
+			t->listener.soon(t->listener.ctx, refs[k].index);
+	}
 	for (unsigned k = 0; k < n; k++) {
 		struct flow_ref *r = &refs[k];
 		uint32_t i = r->index;

@@ -20,7 +20,7 @@ static void syn_options(struct segment *g)
 
 static void time_syn(struct segment *g, bool is_first)
 {
-	struct stream_cold *c = &g->r->cold[g->at.stream];
+	struct reassembly_stream *c = g->at.s;
 	bool is_synack = (g->l->tcp.flags & ACK) != 0;
 	uint64_t ts = g->p->ts_ns;
 
@@ -28,23 +28,24 @@ static void time_syn(struct segment *g, bool is_first)
 		if (is_first)
 			c->syn_ns = ts;
 		else
-			c->syn_repeated = 1;
+			c->handshake |= SHAKE_SYN_REPEATED;
 		if ((c->marks & REASSEMBLY_SYN) && is_first)
 			c->marks |= REASSEMBLY_SIMULTANEOUS, COUNT(&g->at, simultaneous_open, 1);
 		c->marks |= REASSEMBLY_SYN;
 		return;
 	}
 	if (!is_first)
-		c->synack_repeated = 1;
+		c->handshake |= SHAKE_SYNACK_REPEATED;
 	if (is_first && (g->other->flags & SIDE_SYN) && g->l->tcp.ack == g->other->next) {
 		g->at.side->flags |= SIDE_SHAKE;
 		g->other->flags |= SIDE_SHAKE;
 		c->synack_ns = ts;
-		if (!c->syn_repeated &&
-			ts > c->syn_ns) { // Karn: which SYN was answered is not known
-			c->rtt_syn_ns = ts - c->syn_ns;
+		// Karn: which SYN was answered is not known where one was repeated.
+		if (!(c->handshake & SHAKE_SYN_REPEATED) && ts > c->syn_ns) {
+			c->syn_ns = ts - c->syn_ns;
+			c->handshake |= SHAKE_RTT_SYN;
 			COUNT(&g->at, rtt_handshake_samples, 1);
-			COUNT(&g->at, rtt_handshake_sum, c->rtt_syn_ns);
+			COUNT(&g->at, rtt_handshake_sum, c->syn_ns);
 		}
 	}
 	c->marks |= REASSEMBLY_SYNACK;
@@ -52,7 +53,7 @@ static void time_syn(struct segment *g, bool is_first)
 
 void segment_shake_hands(struct segment *g)
 {
-	struct stream_cold *c = &g->r->cold[g->at.stream];
+	struct reassembly_stream *c = g->at.s;
 
 	if ((g->l->tcp.flags & (SYN | ACK | RST)) != ACK || g->l->tcp.ack != g->other->next ||
 		g->other->offset != 0)
@@ -61,10 +62,11 @@ void segment_shake_hands(struct segment *g)
 	g->other->flags &= (uint16_t)~SIDE_SHAKE;
 	c->marks |= REASSEMBLY_ESTABLISHED;
 	COUNT(&g->at, connections, 1);
-	if (!c->synack_repeated && g->p->ts_ns > c->synack_ns) {
-		c->rtt_synack_ns = g->p->ts_ns - c->synack_ns;
+	if (!(c->handshake & SHAKE_SYNACK_REPEATED) && g->p->ts_ns > c->synack_ns) {
+		c->synack_ns = g->p->ts_ns - c->synack_ns;
+		c->handshake |= SHAKE_RTT_SYNACK;
 		COUNT(&g->at, rtt_handshake_samples, 1);
-		COUNT(&g->at, rtt_handshake_sum, c->rtt_synack_ns);
+		COUNT(&g->at, rtt_handshake_sum, c->synack_ns);
 	}
 }
 
@@ -79,12 +81,12 @@ bool segment_take_syn(struct segment *g)
 		COUNT(&g->at, syn, 1);
 	if (!(s->flags & SIDE_STARTED)) {
 		s->flags |= SIDE_STARTED | SIDE_SYN;
-		s->next = s->high = s->acked = g->at.cold->base = after;
+		s->next = s->high = s->acked = s->base = after;
 		syn_options(g);
 		time_syn(g, true);
 		return true;
 	}
-	if ((s->flags & SIDE_SYN) && after == g->at.cold->base) {
+	if ((s->flags & SIDE_SYN) && after == s->base) {
 		time_syn(g, false);
 		return true;
 	}
@@ -114,7 +116,7 @@ void segment_start_midstream(struct segment *g)
 			s->flags |= SIDE_SOFT;
 	}
 	s->flags |= SIDE_STARTED;
-	s->high = s->edge = g->at.cold->base = s->next;
+	s->high = s->edge = s->base = s->next;
 }
 
 void segment_harden(struct segment *g)
@@ -125,6 +127,6 @@ void segment_harden(struct segment *g)
 		return;
 	if (g->seq == s->next + 1 && s->root == 0 &&
 		(!(s->flags & SIDE_ACKED) || s->acked == g->seq))
-		s->next = g->at.cold->base = g->seq;
+		s->next = s->base = g->seq;
 	s->flags &= (uint16_t)~SIDE_SOFT;
 }

@@ -16,9 +16,14 @@ static bool is_quiet(const struct place *at)
 
 static void held_drop(const struct place *at)
 {
-	pool_put(at->r, at->capture, at->cold->held_head);
-	at->cold->held_head = at->cold->held_tail = at->cold->held_at = 0;
-	at->side->held = 0;
+	struct side_cold *c;
+
+	if (!(at->side->flags & SIDE_HELD))
+		return;
+	c = side_cold(at);
+	pool_put(at->r, at->capture, c->held_head);
+	c->held_head = c->held_tail = c->held_at = c->held = 0;
+	at->side->flags &= (uint16_t)~SIDE_HELD;
 }
 
 static void quiet(const struct place *at)
@@ -31,7 +36,7 @@ static void quiet_both(const struct place *at)
 {
 	struct place other;
 
-	place_set(&other, at->r, at->stream, at->direction ^ 1u, at->capture);
+	place_other(at, &other);
 	quiet(at);
 	quiet(&other);
 }
@@ -45,15 +50,18 @@ static void hold_fails(const struct place *at)
 
 static bool hold(const struct place *at, const uint8_t *data, uint32_t n, uint64_t ts_ns)
 {
-	struct side_cold *c = at->cold;
+	struct side_cold *c = side_cold(at);
 	struct reassembly *r = at->r;
 
-	if (at->side->held == 0)
+	if (n == 0)
+		return true;
+	if (c->held == 0)
 		c->held_first_ns = c->held_last_ns = ts_ns;
 	c->held_first_ns = ts_ns < c->held_first_ns ? ts_ns : c->held_first_ns;
 	c->held_last_ns = ts_ns > c->held_last_ns ? ts_ns : c->held_last_ns;
+	at->side->flags |= SIDE_HELD;
 	while (n > 0) {
-		uint32_t fill = (c->held_at + at->side->held) % REASSEMBLY_BLOCK_DATA, part, i;
+		uint32_t fill = (c->held_at + c->held) % REASSEMBLY_BLOCK_DATA, part, i;
 
 		if (c->held_tail == 0 || fill == 0) {
 			i = pool_get(r, at->capture);
@@ -70,7 +78,7 @@ static bool hold(const struct place *at, const uint8_t *data, uint32_t n, uint64
 		part = REASSEMBLY_BLOCK_DATA - fill;
 		part = part < n ? part : n;
 		memcpy(&r->block[c->held_tail].data[fill], data, part);
-		at->side->held += part;
+		c->held += part;
 		data += part;
 		n -= part;
 	}
@@ -80,10 +88,10 @@ static bool hold(const struct place *at, const uint8_t *data, uint32_t n, uint64
 // Forgets n bytes at the front, fewer than there are.
 static void held_skip(const struct place *at, uint32_t n)
 {
-	struct side_cold *c = at->cold;
+	struct side_cold *c = side_cold(at);
 	struct reassembly *r = at->r;
 
-	at->side->held -= n;
+	c->held -= n;
 	c->held_at += n;
 	while (c->held_at >= REASSEMBLY_BLOCK_DATA) {
 		uint32_t i = c->held_head;
@@ -97,7 +105,8 @@ static void held_skip(const struct place *at, uint32_t n)
 
 static void held_load(const struct place *at, uint8_t *to)
 {
-	uint32_t i = at->cold->held_head, from = at->cold->held_at, n = at->side->held;
+	const struct side_cold *c = side_cold(at);
+	uint32_t i = c->held_head, from = c->held_at, n = c->held;
 
 	while (n > 0) {
 		uint32_t part = REASSEMBLY_BLOCK_DATA - from;
@@ -169,7 +178,7 @@ static void give(
 	d.offset = offset;
 	if (!ask(at, &d, &used, &need) || used == n)
 		return;
-	at->cold->need = need;
+	side_cold(at)->need = need;
 	if (need > at->r->config.hold_bytes)
 		hold_fails(at);
 	else
@@ -181,10 +190,10 @@ static void give(
 static void give_held(
 	const struct place *at, const uint8_t *data, uint32_t n, uint64_t offset, uint64_t ts_ns)
 {
-	struct side_cold *c = at->cold;
+	struct side_cold *c = side_cold(at);
 
 	while (n > 0 && !(at->side->flags & SIDE_QUIET)) {
-		uint32_t held = at->side->held, more, used, need;
+		uint32_t held = c->held, more, used, need;
 		struct reassembly_data d;
 
 		if (held == 0) {
@@ -221,7 +230,7 @@ static void give_held(
 			hold_fails(at);
 			return;
 		}
-		if (at->side->held == 0) {
+		if (c->held == 0) {
 			hold(at, data, n, ts_ns);
 			return;
 		}
@@ -231,13 +240,16 @@ static void give_held(
 // What is held will not get what it waits for.
 static void deliver_held(const struct place *at)
 {
-	uint32_t n = at->side->held, used, need;
+	uint32_t n, used, need;
+	const struct side_cold *c;
 	struct reassembly_data d;
 
-	if (n == 0)
+	if (!(at->side->flags & SIDE_HELD))
 		return;
+	c = side_cold(at);
+	n = c->held;
 	held_load(at, at->r->scratch);
-	describe(at, &d, at->r->scratch, n, at->cold->held_first_ns, at->cold->held_last_ns);
+	describe(at, &d, at->r->scratch, n, c->held_first_ns, c->held_last_ns);
 	d.offset = at->side->offset - n;
 	d.is_last = true;
 	if (ask(at, &d, &used, &need))
@@ -261,7 +273,7 @@ static void hand_on(const struct place *at, const uint8_t *data, uint32_t n, uin
 	}
 	if (part == 0)
 		;
-	else if (at->side->held == 0)
+	else if (!(at->side->flags & SIDE_HELD))
 		give(at, data, part, offset, ts_ns);
 	else
 		give_held(at, data, part, offset, ts_ns);
@@ -296,7 +308,7 @@ static void deliver_piece(const struct place *at, uint32_t piece)
 {
 	struct reassembly *r = at->r;
 	struct reassembly_block *b = &r->block[piece];
-	uint32_t left = b->length, missing = b->missing, from = b->at;
+	uint32_t left = b->length, missing = b->missing;
 
 	if (b->flags & PIECE_URGENT) {
 		at->side->next += left;
@@ -308,14 +320,12 @@ static void deliver_piece(const struct place *at, uint32_t piece)
 	} else {
 		COUNT(at, bytes_delivered, left);
 		for (uint32_t i = piece; left > 0; i = r->block[i].next) {
-			uint32_t part = REASSEMBLY_BLOCK_DATA - from;
+			uint32_t part = left < REASSEMBLY_BLOCK_DATA ? left : REASSEMBLY_BLOCK_DATA;
 
-			part = part < left ? part : left;
 			at->side->next += part;
 			at->side->offset += part;
-			hand_on(at, &r->block[i].data[from], part, b->ts_ns);
+			hand_on(at, r->block[i].data, part, b->ts_ns);
 			left -= part;
-			from = 0;
 		}
 	}
 	if (missing > 0)
@@ -326,7 +336,7 @@ void deliver_pieces(const struct place *at)
 {
 	struct reassembly_side *s = at->side;
 
-	while (s->root != 0 && s->first == s->next) {
+	while (s->root != 0 && side_first(at) == s->next) {
 		uint32_t piece;
 
 		if ((s->flags & SIDE_FIN) && seq_diff(s->next, s->fin) >= 0)
@@ -361,20 +371,32 @@ static bool is_front(const struct place *at)
 	return !(at->side->flags & SIDE_SYN) && at->side->offset == 0;
 }
 
+static void count_gap(const struct place *at, uint32_t missing)
+{
+	struct reassembly_side *s = at->side;
+
+	if (s->gaps < UINT8_MAX && missing <= (uint32_t)(UINT16_MAX - s->gap_bytes)) {
+		s->gaps++;
+		s->gap_bytes = (uint16_t)(s->gap_bytes + missing);
+	} else {
+		side_cold(at)->figures.gaps++;
+		side_cold(at)->figures.gap_bytes += missing;
+	}
+}
+
 void deliver_gap(const struct place *at, uint32_t missing, enum gap_cause cause)
 {
 	const struct reassembly_consumer *c = &at->r->config.consumer;
 
 	if (is_front(at)) {
 		at->side->next += missing;
-		at->cold->base = at->side->next;
+		at->side->base = at->side->next;
 		return;
 	}
 	deliver_held(at);
 	at->side->next += missing;
 	at->side->offset += missing;
-	at->cold->figures.gaps++;
-	at->cold->figures.gap_bytes += missing;
+	count_gap(at, missing);
 	COUNT(at, gaps, 1);
 	count_cause(at, cause);
 	COUNT(at, gap_bytes, missing);
@@ -385,12 +407,11 @@ void deliver_gap(const struct place *at, uint32_t missing, enum gap_cause cause)
 void deliver_past_gap(const struct place *at, enum gap_cause cause)
 {
 	struct reassembly_side *s = at->side;
-	uint32_t to = s->first;
+	uint32_t to = side_first(at);
 
-	// What is held behind the FIN is none of the stream: side_settle drops it.
-	if ((s->flags & SIDE_FIN) && seq_diff(to, s->fin) > 0)
+	if ((s->flags & SIDE_FIN) && seq_diff(to, s->fin) > 0) // nothing is behind a FIN
 		to = s->fin;
-	if (seq_diff(to, s->next) > 0)
+	if (to != s->next)
 		deliver_gap(at, to - s->next, cause);
 	deliver_pieces(at);
 }

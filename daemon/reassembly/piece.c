@@ -25,7 +25,23 @@ static void link_first(const struct place *at)
 	struct reassembly_side *s = at->side;
 
 	if (s->root != 0)
-		s->first = at->r->block[tree_first(at->r, s->root)].seq;
+		at->r->block[s->root].first = at->r->block[tree_first(at->r, s->root)].seq;
+}
+
+static void link_piece(const struct place *at, uint32_t i)
+{
+	uint32_t old = at->side->root;
+
+	tree_insert(at->r, &at->side->root, i);
+	pool_account(at, old, chain_blocks(at->r, i), 1);
+}
+
+static void unlink_piece(const struct place *at, uint32_t i)
+{
+	uint32_t old = at->side->root;
+
+	tree_remove(at->r, &at->side->root, i);
+	pool_account(at, old, -chain_blocks(at->r, i), -1);
 }
 
 // Copies bytes into a chain of blocks. Returns its first block, 0 without room.
@@ -73,13 +89,11 @@ static bool add_piece(const struct place *at, const struct span *n, uint32_t fro
 	b->seq = from;
 	b->length = have;
 	b->missing = whole - have;
-	b->at = 0;
 	b->origin = n->seq;
 	b->origin_length = n->length + n->missing;
-	b->flags = n->flags;
+	b->flags = n->flags & 3;
 	b->ts_ns = n->ts_ns;
-	tree_insert(r, &at->side->root, i);
-	pool_account(at, chain_blocks(r, i), 1);
+	link_piece(at, i);
 	return true;
 }
 
@@ -88,9 +102,8 @@ uint32_t piece_take_first(const struct place *at)
 	struct reassembly_side *s = at->side;
 	uint32_t i = tree_first(at->r, s->root);
 
-	tree_remove(at->r, &s->root, i);
+	unlink_piece(at, i);
 	link_first(at);
-	pool_account(at, -chain_blocks(at->r, i), -1);
 	return i;
 }
 
@@ -108,7 +121,6 @@ void piece_drop_all(const struct place *at)
 // Finds byte n of a piece: its block and the place in it.
 static const uint8_t *byte_at(const struct reassembly *r, uint32_t i, uint32_t n, uint32_t *ret_run)
 {
-	n += r->block[i].at;
 	for (; n >= REASSEMBLY_BLOCK_DATA; n -= REASSEMBLY_BLOCK_DATA)
 		i = r->block[i].next;
 	*ret_run = REASSEMBLY_BLOCK_DATA - n;
@@ -188,13 +200,11 @@ static bool split_off(const struct place *at, uint32_t piece, uint32_t from)
 	c->seq = from;
 	c->length = n;
 	c->missing = piece_end(b) - from - n;
-	c->at = 0;
 	c->origin = b->origin;
 	c->origin_length = b->origin_length;
 	c->flags = b->flags;
 	c->ts_ns = b->ts_ns;
-	tree_insert(r, &at->side->root, i);
-	pool_account(at, chain_blocks(r, i), 1);
+	link_piece(at, i);
 	return true;
 }
 
@@ -211,8 +221,7 @@ static bool cut_piece(const struct place *at, uint32_t piece, uint32_t from, uin
 		is_kept = split_off(at, piece, to);
 	keep = from - b->seq;
 	if (keep == 0) {
-		tree_remove(r, &at->side->root, piece);
-		pool_account(at, -chain_blocks(r, piece), -1);
+		unlink_piece(at, piece);
 		piece_free(at, piece);
 		return is_kept;
 	}
@@ -225,7 +234,7 @@ static bool cut_piece(const struct place *at, uint32_t piece, uint32_t from, uin
 // Goes through the held pieces that the segment meets and takes what it is granted.
 static void store_parts(const struct place *at, const struct span *n, struct stored *ret)
 {
-	enum reassembly_policy policy = at->r->cold[at->stream].policy[at->direction];
+	enum reassembly_policy policy = place_policy(at);
 	uint32_t pos = n->seq, end = n->seq + n->length + n->missing;
 
 	// What was delivered since it was sent is no longer asked for.
@@ -280,10 +289,10 @@ static bool contradicts(const struct place *at, const struct span *n)
 
 void piece_store(const struct place *at, const struct span *n, struct packet *p)
 {
-	struct reassembly_figures *f = &at->cold->figures;
+	struct reassembly_figures *f;
 	struct stored s = {false, false, false, false};
 
-	if (at->r->cold[at->stream].policy[at->direction] == REASSEMBLY_DROP && contradicts(at, n))
+	if (place_policy(at) == REASSEMBLY_DROP && contradicts(at, n))
 		s.is_overlap = s.is_differing = s.is_new = true;
 	else
 		store_parts(at, n, &s);
@@ -292,6 +301,7 @@ void piece_store(const struct place *at, const struct span *n, struct packet *p)
 		COUNT(at, limit_segments, 1);
 	if (!s.is_overlap)
 		return;
+	f = &side_cold(at)->figures;
 	COUNT(at, retransmitted, 1);
 	f->retransmitted++;
 	if (s.is_differing) {

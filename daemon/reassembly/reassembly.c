@@ -13,7 +13,7 @@ struct reassembly *reassembly_new(const struct reassembly_config *config)
 
 	if (config->streams == 0 || config->streams >= 1u << 30 ||
 		config->bytes / sizeof(struct reassembly_block) < REASSEMBLY_BLOCKS_MIN ||
-		config->bytes / sizeof(struct reassembly_block) > INT32_MAX ||
+		config->bytes / sizeof(struct reassembly_block) >= 1u << 30 ||
 		config->network_count > REASSEMBLY_NETWORKS_MAX)
 		return NULL;
 	r = aligned_zalloc(sizeof(*r));
@@ -47,13 +47,21 @@ void reassembly_capture_begin(struct reassembly *r, uint16_t capture, struct cou
 	r->counters[capture] = c;
 }
 
+void reassembly_prefetch_place(const struct reassembly *r, uint32_t stream)
+{
+	prefetch(&r->slot[stream <= r->config.streams ? stream : 0]);
+}
+
 void reassembly_prefetch(const struct reassembly *r, uint32_t stream)
 {
-	if (stream > r->config.streams)
+	const struct reassembly_stream *s;
+
+	if (stream > r->config.streams || r->slot[stream] == 0)
 		return;
-	__builtin_prefetch(&r->stream[stream].side[0], 1);
-	__builtin_prefetch(&r->stream[stream].side[1], 1);
-	__builtin_prefetch(&r->stream[stream].rtt, 1);
+	s = &r->stream[r->slot[stream]];
+	prefetch(&s->side[0]);
+	prefetch(&s->side[1]);
+	prefetch(&s->rtt_sum_ns);
 }
 
 // --- Policies ---
@@ -82,22 +90,20 @@ static uint8_t policy_of(const struct reassembly *r, uint8_t version, const uint
 void stream_begin(
 	struct reassembly *r, uint32_t stream, const struct packet *p, const struct ip_layer *l)
 {
-	struct reassembly_stream *s = &r->stream[stream];
-	struct stream_cold *c = &r->cold[stream];
 	struct counters *counters = r->counters[p->capture];
+	struct reassembly_stream *s;
 	unsigned d = l->swapped;
 
-	memset(s, 0, sizeof(*s));
-	memset(c, 0, sizeof(*c));
-	s->side[0].flags = s->side[1].flags = SIDE_USED;
-	c->capture = p->capture;
-	c->policy[d] = policy_of(r, l->version, l->dst);
-	c->policy[d ^ 1] = policy_of(r, l->version, l->src);
+	pool_stream_get(r, stream);
+	s = &r->stream[r->slot[stream]];
+	s->capture = (uint8_t)p->capture;
+	s->policies = (uint8_t)(policy_of(r, l->version, l->dst) << 4 * d |
+				policy_of(r, l->version, l->src) << 4 * (d ^ 1));
 	r->capture_streams[p->capture]++;
 	counter_add(counters, COUNTER_tcp_streams, 1);
 	counter_set(counters, COUNTER_tcp_active, r->capture_streams[p->capture]);
 	if (!(l->tcp.flags & SYN)) {
-		c->marks |= REASSEMBLY_MIDSTREAM;
+		s->marks |= REASSEMBLY_MIDSTREAM;
 		counter_add(counters, COUNTER_tcp_midstream, 1);
 	}
 }
@@ -125,7 +131,7 @@ void make_room(struct reassembly *r, uint32_t n)
 	while (pool_free_blocks(r) < n && pool_heaviest(r, &stream, &d)) {
 		struct place at;
 
-		place_set(&at, r, stream, d, r->cold[stream].capture);
+		place_set(&at, r, stream, d, r->stream[r->slot[stream]].capture);
 		COUNT(&at, limit_bytes, 1);
 		deliver_past_gap(&at, GAP_BUDGET);
 		side_settle(&at);
@@ -151,6 +157,11 @@ static void end_side(const struct place *at, enum reassembly_end_reason reason)
 	deliver_end(at, reason);
 }
 
+static bool is_in_use(const struct reassembly *r, uint32_t stream)
+{
+	return stream != 0 && stream <= r->config.streams && r->slot[stream] != 0;
+}
+
 bool reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_reason reason,
 	struct reassembly_view *ret)
 {
@@ -158,12 +169,10 @@ bool reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_r
 	struct place at;
 	uint16_t capture;
 
-	if (stream == 0 || stream > r->config.streams)
+	if (!is_in_use(r, stream))
 		return false;
-	s = &r->stream[stream];
-	if (!(s->side[0].flags & SIDE_USED))
-		return false;
-	capture = r->cold[stream].capture;
+	s = &r->stream[r->slot[stream]];
+	capture = s->capture;
 	for (unsigned d = 0; d < 2; d++) {
 		place_set(&at, r, stream, d, capture);
 		end_side(&at, reason);
@@ -174,7 +183,7 @@ bool reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_r
 		COUNT(&at, reused_tuple, 1);
 	if (ret != NULL)
 		reassembly_get(r, stream, ret);
-	s->side[0].flags = s->side[1].flags = 0;
+	pool_stream_put(r, stream);
 	r->capture_streams[capture]--;
 	counter_set(at.counters, COUNTER_tcp_active, r->capture_streams[capture]);
 	return true;
@@ -184,49 +193,68 @@ bool reassembly_end(struct reassembly *r, uint32_t stream, enum reassembly_end_r
 
 void reassembly_part(struct reassembly *r, uint32_t stream)
 {
-	if (stream == 0 || stream > r->config.streams ||
-		!(r->stream[stream].side[0].flags & SIDE_USED))
+	if (!is_in_use(r, stream))
 		return;
 	for (unsigned d = 0; d < 2; d++) {
-		const struct reassembly_side *s = &r->stream[stream].side[d];
-		struct side_cold *c = &r->cold[stream].side[d];
+		struct side_cold *c;
+		struct place at;
 
+		place_set(&at, r, stream, d, r->stream[r->slot[stream]].capture);
+		c = side_cold(&at);
 		memset(&c->figures, 0, sizeof(c->figures));
-		memset(&r->stream[stream].rtt[d], 0, sizeof(r->stream[stream].rtt[d]));
-		c->part_segments = s->segments;
-		c->part_offset = s->offset;
+		memset(&at.s->rtt[d], 0, sizeof(at.s->rtt[d]));
+		at.s->rtt_sum_ns[d] = 0;
+		at.side->out_of_order = at.side->gaps = 0;
+		at.side->gap_bytes = 0;
+		c->part_segments = at.side->segments;
+		c->part_offset = at.side->offset;
 	}
+}
+
+// c: NULL: it has none.
+static void describe_side(const struct reassembly_stream *stream, unsigned d,
+	const struct side_cold *c, struct reassembly_figures *f)
+{
+	const struct reassembly_side *s = &stream->side[d];
+	const struct side_rtt *rtt = &stream->rtt[d];
+
+	if (c != NULL)
+		*f = c->figures;
+	else
+		memset(f, 0, sizeof(*f));
+	f->rtt_sum_ns = stream->rtt_sum_ns[d];
+	f->rtt_min_ns = rtt->min_ns;
+	f->rtt_max_ns = rtt->max_ns;
+	f->rtt_samples = rtt->samples;
+	f->segments = s->segments - (c != NULL ? c->part_segments : 0);
+	f->out_of_order += s->out_of_order;
+	f->gaps += s->gaps;
+	f->gap_bytes += s->gap_bytes;
+	f->bytes_delivered = s->offset - (c != NULL ? c->part_offset : 0) - f->gap_bytes;
 }
 
 bool reassembly_get(const struct reassembly *r, uint32_t stream, struct reassembly_view *ret)
 {
-	const struct stream_cold *c;
+	const struct reassembly_stream *s;
 	uint32_t blocks = 0;
 
-	if (stream == 0 || stream > r->config.streams ||
-		!(r->stream[stream].side[0].flags & SIDE_USED))
+	if (!is_in_use(r, stream))
 		return false;
-	c = &r->cold[stream];
+	s = &r->stream[r->slot[stream]];
 	for (unsigned d = 0; d < 2; d++) {
-		const struct reassembly_side *s = &r->stream[stream].side[d];
-		const struct side_rtt *rtt = &r->stream[stream].rtt[d];
-		struct reassembly_figures *f = &ret->direction[d];
+		const struct side_cold *c = s->cold != 0 ? &r->cold[s->cold].side[d] : NULL;
 
-		*f = c->side[d].figures;
-		f->rtt_sum_ns = rtt->sum_ns;
-		f->rtt_min_ns = rtt->min_ns;
-		f->rtt_max_ns = rtt->max_ns;
-		f->rtt_samples = rtt->samples;
-		f->segments = s->segments - c->side[d].part_segments;
-		f->bytes_delivered = s->offset - c->side[d].part_offset - f->gap_bytes;
-		blocks += c->side[d].blocks;
-		for (uint32_t i = c->side[d].held_head; i != 0; i = r->block[i].next)
-			blocks++;
+		describe_side(s, d, c, &ret->direction[d]);
+		if (s->side[d].root != 0)
+			blocks += r->block[s->side[d].root].blocks;
+		if (s->side[d].flags & SIDE_HELD)
+			for (uint32_t i = c->held_head; i != 0; i = r->block[i].next)
+				blocks++;
 	}
-	ret->rtt_syn_ns = c->rtt_syn_ns;
-	ret->rtt_synack_ns = c->rtt_synack_ns;
+	ret->rtt_syn_ns = s->handshake & SHAKE_RTT_SYN ? s->syn_ns : 0;
+	ret->rtt_synack_ns = s->handshake & SHAKE_RTT_SYNACK ? s->synack_ns : 0;
 	ret->held_bytes = blocks * (uint32_t)sizeof(struct reassembly_block);
-	ret->marks = c->marks;
+	ret->marks = s->marks;
 	return true;
 }
 
@@ -251,6 +279,6 @@ size_t reassembly_bytes_reserved(const struct reassembly *r)
 {
 	size_t n = (size_t)r->config.streams + 1;
 
-	return sizeof(*r) + n * (sizeof(*r->stream) + sizeof(*r->cold)) +
+	return sizeof(*r) + n * (sizeof(*r->slot) + sizeof(*r->stream) + sizeof(*r->cold)) +
 	       ((size_t)r->blocks + 1) * sizeof(*r->block) + r->config.hold_bytes;
 }

@@ -225,7 +225,9 @@ void reassembly_capture_begin(struct reassembly *, uint16_t capture, struct coun
 void reassembly_segment(
 	struct reassembly *, uint32_t stream, struct packet *p, const struct ip_layer *l);
 
-// Asks for the memory that reassembly_segment will touch.
+// Ask for the memory that reassembly_segment will touch: first for where the stream lies, and when that
+// has had the time to come, for the stream.
+void reassembly_prefetch_place(const struct reassembly *, uint32_t stream);
 void reassembly_prefetch(const struct reassembly *, uint32_t stream);
 
 // Ends a stream: what is held is delivered behind its gaps.

@@ -7,11 +7,6 @@
 #include "reassembly_internal.h"
 #include "segment.h"
 
-static void other_place(const struct segment *g, struct place *ret)
-{
-	place_set(ret, g->r, g->at.stream, g->at.direction ^ 1u, g->at.capture);
-}
-
 static uint32_t compact_ns(uint64_t ns)
 {
 	return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
@@ -22,7 +17,7 @@ static uint32_t compact_ns(uint64_t ns)
 static void sample_rtt(struct segment *g)
 {
 	struct reassembly_side *o = g->other;
-	struct side_rtt *rtt = &g->r->stream[g->at.stream].rtt[g->at.direction ^ 1];
+	struct side_rtt *rtt = &g->at.s->rtt[g->at.direction ^ 1];
 	uint64_t ns;
 
 	o->flags &= (uint16_t)~SIDE_TIMING;
@@ -33,7 +28,7 @@ static void sample_rtt(struct segment *g)
 		rtt->min_ns = compact_ns(ns);
 	if (compact_ns(ns) > rtt->max_ns)
 		rtt->max_ns = compact_ns(ns);
-	rtt->sum_ns += ns;
+	g->at.s->rtt_sum_ns[g->at.direction ^ 1] += ns;
 	rtt->samples++;
 	COUNT(&g->at, rtt_samples, 1);
 	COUNT(&g->at, rtt_sum, ns);
@@ -60,10 +55,10 @@ static void declare_acked(struct segment *g, uint32_t ack)
 	struct reassembly_side *o = g->other;
 	struct place at;
 
-	other_place(g, &at);
-	while (o->root != 0 && seq_diff(ack, o->first) > 0) {
+	place_other(&g->at, &at);
+	while (o->root != 0 && seq_diff(ack, side_first(&at)) > 0) {
 		deliver_past_gap(&at, GAP_ACKED);
-		side_settle(&at);
+		side_settle(&at); // at a FIN what is held behind it goes
 	}
 }
 
@@ -92,7 +87,8 @@ static void take_ack(struct segment *g)
 		o->flags |= SIDE_ACKED;
 		if ((o->flags & SIDE_TIMING) && seq_diff(ack, o->rtt_seq) >= 0)
 			sample_rtt(g);
-		if (__builtin_expect(o->root != 0, 0) && seq_diff(ack, o->first) > 0)
+		if (__builtin_expect(o->root != 0, 0) &&
+			seq_diff(ack, g->r->block[o->root].first) > 0)
 			declare_acked(g, ack);
 	}
 	if (!(g->l->tcp.flags & SYN)) {
@@ -136,7 +132,7 @@ static void take_rst(struct segment *g)
 	}
 	s->flags |= SIDE_RESET;
 	g->other->flags |= SIDE_RESET;
-	g->r->cold[g->at.stream].marks |= REASSEMBLY_RESET;
+	g->at.s->marks |= REASSEMBLY_RESET;
 }
 
 // --- Bytes ---
@@ -158,7 +154,7 @@ static void take_old(struct segment *g)
 		}
 		return;
 	}
-	if (seq_diff(g->seq, g->at.cold->base) < 0) {
+	if (seq_diff(g->seq, s->base) < 0) {
 		COUNT(&g->at, before_base, 1);
 		FIGURE(g, before_base);
 		return;
@@ -201,7 +197,7 @@ static void take_in_order(struct segment *g, uint32_t flags)
 		s->rtt_seq = end;
 		s->rtt_ns = g->p->ts_ns;
 	}
-	if (__builtin_expect(s->root != 0, 0) && seq_diff(end, s->first) > 0) {
+	if (__builtin_expect(s->root != 0, 0) && seq_diff(end, side_first(&g->at)) > 0) {
 		store(g, flags);
 		return;
 	}
@@ -219,7 +215,10 @@ static void take_in_order(struct segment *g, uint32_t flags)
 static void take_ahead(struct segment *g, uint32_t flags)
 {
 	COUNT(&g->at, out_of_order_segments, 1);
-	FIGURE(g, out_of_order);
+	if (__builtin_expect(g->at.side->out_of_order < UINT8_MAX, 1))
+		g->at.side->out_of_order++;
+	else
+		FIGURE(g, out_of_order);
 	g->at.side->flags &= (uint16_t)~SIDE_TIMING;
 	store(g, flags);
 }
@@ -243,7 +242,7 @@ static bool take_new(struct segment *g, uint32_t flags)
 		FIGURE(g, refused);
 		return false;
 	}
-	if (ahead > 0 || (s->root != 0 && seq_diff(g->seq + g->length, s->first) > 0)) {
+	if (ahead > 0 || (s->root != 0 && seq_diff(g->seq + g->length, side_first(&g->at)) > 0)) {
 		if (ahead > 0 && (uint32_t)ahead > reach(s, s->next)) {
 			COUNT(&g->at, out_of_window, 1);
 			FIGURE(g, out_of_window);
@@ -409,7 +408,7 @@ static void segment_init(struct segment *g, struct reassembly *r, uint32_t strea
 	g->p = p;
 	g->l = l;
 	place_set(&g->at, r, stream, l->swapped, p->capture);
-	g->other = &r->stream[stream].side[l->swapped ^ 1];
+	g->other = &g->at.s->side[l->swapped ^ 1];
 	g->data = p->data + l->payload_off;
 	g->seq = l->tcp.seq + ((l->tcp.flags & SYN) != 0);
 	g->length = l->payload_len;
@@ -427,7 +426,7 @@ void reassembly_segment(
 		counter_add(r->counters[p->capture], COUNTER_tcp_limit_streams, 1);
 		return;
 	}
-	if (__builtin_expect(!(r->stream[stream].side[0].flags & SIDE_USED), 0))
+	if (__builtin_expect(r->slot[stream] == 0, 0))
 		stream_begin(r, stream, p, l);
 	segment_init(&g, r, stream, p, l);
 	g.at.side->segments++;

@@ -16,7 +16,7 @@ struct segment {
 	uint32_t have;   // captured of it
 };
 
-#define FIGURE(g, name) ((g)->at.cold->figures.name++)
+#define FIGURE(g, name) (side_cold(&(g)->at)->figures.name++)
 
 // begin.c
 // Returns false where the segment is not of this connection.

@@ -27,7 +27,7 @@ struct told {
 
 static struct bench b;
 static struct told told[4096];
-static size_t told_count, soon_count;
+static size_t told_count, early_count, soon_count;
 
 static struct told *tell(enum what what, uint32_t index)
 {
@@ -37,6 +37,13 @@ static struct told *tell(enum what what, uint32_t index)
 	*t = (struct told){.what = what, .index = index};
 	t->flow_id = index != 0 ? flow_table_id(b.table[0], index) : 0;
 	return t;
+}
+
+static void on_early(void *ctx, uint32_t index)
+{
+	assert_ptr_equal(ctx, &b);
+	assert_in_range(index, 1, b.config.capacity);
+	early_count++;
 }
 
 static void on_soon(void *ctx, uint32_t index)
@@ -90,9 +97,9 @@ static int open_bench(const struct flow_config *c)
 {
 	bench_open(&b, c, 1);
 	bench_begin(&b, 0, "cap", true);
-	flow_table_listen(b.table[0],
-		&(struct flow_listener){&b, on_soon, on_segment, on_describe, on_part, on_end});
-	told_count = soon_count = 0;
+	flow_table_listen(b.table[0], &(struct flow_listener){&b, on_early, on_soon, on_segment,
+					      on_describe, on_part, on_end});
+	told_count = early_count = soon_count = 0;
 	return 0;
 }
 
@@ -159,6 +166,7 @@ static void segments_with_their_flow(void **state)
 	expect(2, SEGMENT, first, 0);
 	assert_int_equal(told[2].seq, 7);
 	assert_int_equal(told[0].flow_id, told[2].flow_id);
+	assert_int_equal(early_count, 1);
 	assert_int_equal(soon_count, 1); // flows that were there when the burst began
 }
 
@@ -398,8 +406,8 @@ static void full_ring(void **state)
 	b.table[0] = t;
 	assert_int_equal(
 		flow_capture_begin(t, 0, &(struct flow_capture){"live", &counters, false}), 0);
-	flow_table_listen(
-		t, &(struct flow_listener){&b, on_soon, on_segment, on_describe, on_part, on_end});
+	flow_table_listen(t, &(struct flow_listener){&b, on_early, on_soon, on_segment, on_describe,
+				     on_part, on_end});
 	for (uint16_t i = 0; i < 100; i++) {
 		struct packet p = packet_tcp(CLIENT, (uint16_t)(i + 1), SERVER, 80, SYN, 0, T0 + i);
 		struct packet *at = &p;
