@@ -362,15 +362,41 @@ static uint32_t older(const struct flow_table *t, uint32_t bucket, uint32_t olde
 	return oldest;
 }
 
+// A flood fills the table and then evicts with every packet: memory is asked for all at once.
+static void prefetch_candidates(const struct flow_table *t, uint32_t bucket)
+{
+	const struct flow_bucket *b = &t->bucket[bucket];
+
+	for (unsigned i = 0; i < FLOW_BUCKET_SLOTS; i++)
+		if (b->signature[i] != 0)
+			prefetch(&t->hot[b->index[i]]);
+}
+
+static void prefetch_record(const struct flow_table *t, uint32_t i)
+{
+	prefetch(&t->turn[i]);
+	prefetch(&t->stats[2 * i]);
+	prefetch(&t->stats[2 * i + 1]);
+	prefetch(&t->splt_first[i]);
+	prefetch(&t->cold[i]);
+	prefetch(&t->ends[i]);
+	prefetch(&t->link[t->link[i].prev]);
+	prefetch(&t->link[t->link[i].next]);
+}
+
 static bool evict(struct flow_table *t, const uint32_t bucket[2], const struct flow_ref *r)
 {
-	uint32_t i = older(t, bucket[1], older(t, bucket[0], 0));
+	uint32_t i;
 
+	prefetch_candidates(t, bucket[0]);
+	prefetch_candidates(t, bucket[1]);
+	i = older(t, bucket[1], older(t, bucket[0], 0));
 	// Both empty, in a full table: some neighbour is not.
 	for (unsigned k = 1; i == 0 && k < FLOW_EVICT_REACH; k++)
 		i = older(t, (bucket[0] + k) % t->bucket_count, 0);
 	if (i == 0)
 		return false;
+	prefetch_record(t, i);
 	// Another capture has a clock of its own.
 	if (flow_capture_of(&t->hot[i]) != r->packet->capture ||
 		!flow_resolve(t, i, r->packet->now_ns, false))
