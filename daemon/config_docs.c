@@ -209,8 +209,8 @@ void config_write_man8(FILE *f)
 	      "counts them\n(export.stream_bytes_lost).\n"
 	      ".SH SIGNALS\n"
 	      ".TP\n.B SIGTERM, SIGINT\nStop the captures, end and write all flows, exit.\n"
-	      ".TP\n.B SIGHUP\nRead the configuration file again. Log level and captures follow "
-	      "it; a\n"
+	      ".TP\n.B SIGHUP\nRead the configuration file again. The log level, the groups,\n"
+	      "the interval of stats events and the list of captures follow it; a\n"
 	      "message names the keys that need a restart. A file with mistakes changes nothing.\n"
 	      ".SH EXIT STATUS\n"
 	      ".TP\n.B 0\nDone.\n"
@@ -246,7 +246,7 @@ static void man_keys(FILE *f, const struct config_key *keys, const char *prefix)
 			troff(f, accepted);
 			fputs(".\n", f);
 			default_text(k, value, sizeof(value));
-			if (value[0] != '\0' || k->unset != NULL) {
+			if (!k->required && (value[0] != '\0' || k->unset != NULL)) {
 				fputs("Default: ", f);
 				troff(f, value[0] != '\0' ? value : k->unset);
 				fputs(".\n", f);

@@ -266,15 +266,9 @@ static char *put_latency(char *p, const struct flow_record *r)
 		p = put_u64(p, r->first_response_ns);
 	}
 	if (r->response_samples != 0) {
-		p = PUT(p, ",\"response\":{\"min_ns\":");
-		p = put_u64(p, r->response_min_ns);
-		p = PUT(p, ",\"mean_ns\":");
-		p = put_u64(p, r->response_sum_ns / r->response_samples);
-		p = PUT(p, ",\"max_ns\":");
-		p = put_u64(p, r->response_max_ns);
-		p = PUT(p, ",\"samples\":");
-		p = put_u32(p, r->response_samples);
-		*p++ = '}';
+		p = PUT(p, ",\"response\":");
+		p = put_spread(p, r->response_min_ns, r->response_sum_ns, r->response_max_ns,
+			r->response_samples);
 	}
 	if (p == start)
 		return p;

@@ -28,16 +28,7 @@ static inline char *put_pair(
 
 static char *put_rtt(char *p, const struct flow_stream *s)
 {
-	p = PUT(p, "\":{\"min_ns\":");
-	p = put_u64(p, s->rtt_min_ns);
-	p = PUT(p, ",\"mean_ns\":");
-	p = put_u64(p, s->rtt_sum_ns / s->rtt_samples);
-	p = PUT(p, ",\"max_ns\":");
-	p = put_u64(p, s->rtt_max_ns);
-	p = PUT(p, ",\"samples\":");
-	p = put_u64(p, s->rtt_samples);
-	*p++ = '}';
-	return p;
+	return put_spread(p, s->rtt_min_ns, s->rtt_sum_ns, s->rtt_max_ns, s->rtt_samples);
 }
 
 char *eve_put_stream(char *p, const struct flow_stream s[2])
@@ -64,11 +55,11 @@ char *eve_put_stream(char *p, const struct flow_stream s[2])
 	PAIR_IF_ANY(refused);
 	*start = '{'; // in the place of the first comma
 	if (s[0].rtt_samples != 0) {
-		p = PUT(p, ",\"rtt_toserver");
+		p = PUT(p, ",\"rtt_toserver\":");
 		p = put_rtt(p, &s[0]);
 	}
 	if (s[1].rtt_samples != 0) {
-		p = PUT(p, ",\"rtt_toclient");
+		p = PUT(p, ",\"rtt_toclient\":");
 		p = put_rtt(p, &s[1]);
 	}
 	*p++ = '}';

@@ -90,6 +90,22 @@ static inline char *put_u64(char *p, uint64_t v)
 	return v <= UINT32_MAX ? put_u32(p, (uint32_t)v) : put_large(p, v);
 }
 
+// An object of some durations' least, mean, most and number, which is not 0.
+static inline char *put_spread(
+	char *p, uint64_t min_ns, uint64_t sum_ns, uint64_t max_ns, uint32_t samples)
+{
+	p = PUT(p, "{\"min_ns\":");
+	p = put_u64(p, min_ns);
+	p = PUT(p, ",\"mean_ns\":");
+	p = put_u64(p, sum_ns / samples);
+	p = PUT(p, ",\"max_ns\":");
+	p = put_u64(p, max_ns);
+	p = PUT(p, ",\"samples\":");
+	p = put_u32(p, samples);
+	*p++ = '}';
+	return p;
+}
+
 char *put_odd(char *p, double v); // not finite, or from 9e12 up
 
 // A double with at most so many decimals (0 to 6, a constant), trailing zeros left out. What is not
