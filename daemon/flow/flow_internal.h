@@ -316,7 +316,11 @@ bool flow_key_equal_extended(
 uint64_t flow_key_id(const struct flow_capture_state *, const struct flow_config *,
 	const struct packet *, unsigned layer, const uint64_t word[2]);
 
-// table.c
+// entry.c
+uint32_t flow_find(const struct flow_table *, const struct flow_ref *); // 0: not there
+// An entry for a flow that is not there, which ends another where there is no room. Returns 0 where none
+// can be had.
+uint32_t flow_add(struct flow_table *, const struct flow_ref *);
 void flow_release(struct flow_table *, uint32_t index); // without a record
 void flow_prefetch_bucket(const struct flow_table *, uint32_t index);
 

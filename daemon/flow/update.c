@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one packet changes in its flow: beginnings of flows, parts and directions, TCP's state. The
-// usual packet only goes into the flow's log (see table.c); here are those that do not, and what is
+// usual packet only goes into the flow's log (see burst.c); here are those that do not, and what is
 // taken with them from the log to the figures.
 #include <string.h>
 
